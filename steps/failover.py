@@ -1,0 +1,94 @@
+"""Steps about losing nodes and getting them back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_bdd import given, parsers, then, when
+
+from chaos.nodes import NodeFaults
+from chaos.targets import node_in_role
+from fixtures.cluster.cluster import Cluster, Node
+from fixtures.stacks.arrange import move_service, spread_service
+from fixtures.tables import column
+from fixtures.waiting import how_long
+from verify import failover as failovers
+from verify.failover import Failover
+from verify.steady import await_steady, node_is_whole
+
+ARRANGE_SECONDS = 90.0
+
+
+@given(
+    "these services may stay down with their node, because their data is there",
+    target_fixture="may_stay_down",
+)
+def exceptions(datatable: Any) -> list[str]:
+    """Every other service must move."""
+    return column(datatable, "service")
+
+
+@given("the canary has a task on every node")
+def canary_everywhere(cluster: Cluster) -> None:
+    """So that each node has something to lose."""
+    spread_service(cluster, "canary", within=ARRANGE_SECONDS)
+
+
+@given(parsers.parse("the edge runs on {role}"), target_fixture="edge_node")
+def edge_on(cluster: Cluster, role: str) -> Node:
+    """Moves the edge there and waits until everything is steady again."""
+    node = node_in_role(cluster, role)
+    move_service(cluster, "edge", node, within=ARRANGE_SECONDS)
+    await_steady(cluster, within=ARRANGE_SECONDS)
+    return node
+
+
+@when(
+    parsers.parse("{role} loses its power and is watched for {seconds:g} seconds"),
+    target_fixture="failover",
+)
+def lose_node(
+    cluster: Cluster,
+    chaos: NodeFaults,
+    clients: Any,
+    may_stay_down: list[str],
+    role: str,
+    seconds: float,
+) -> Failover:
+    """Cut the power and look until Swarm has dealt with it, or the time is over."""
+    node = node_in_role(cluster, role)
+    displaced = failovers.displaced_by(cluster.snapshot(), node.name, may_stay_down)
+    fault = chaos.power_off(node)
+    clients.mark("fault", at=fault.at)
+    return failovers.watch(cluster, Failover(node.name, fault, displaced), within=seconds)
+
+
+@then(parsers.parse("every service that may move runs elsewhere within {seconds:g} seconds"))
+def moved(failover: Failover, seconds: float, measure: Any) -> None:
+    """Judged by the last task to run; control plane and detection are reported beside it."""
+    for name, seen in failover.milestones().items():
+        measure.note(name, seen.after, unit="s", error=seen.error)
+    took = failover.time_to_move()
+    measure.duration("services run elsewhere", took, limit=seconds, n=len(failover.displaced))
+
+
+@when(parsers.re("(?:its|their) power returns"), target_fixture="power_returned")
+def power_returns(chaos: NodeFaults, clients: Any) -> float:
+    """Give every lost node its power back; returns the moment (monotonic seconds)."""
+    instant = chaos.heal()
+    clients.mark("recovery", at=instant)
+    return instant
+
+
+@then(parsers.parse("the node is Ready within {seconds:g} seconds"))
+def node_ready(
+    cluster: Cluster, failover: Failover, power_returned: float, seconds: float, measure: Any
+) -> None:
+    """Its own engine and the managers agree that it is back."""
+    took = how_long(
+        lambda: node_is_whole(cluster, cluster.node(failover.node)),
+        within=seconds,
+        since=power_returned,
+        what=f"{failover.node} Ready",
+    )
+    measure.duration("node Ready after power-on", took, limit=seconds)

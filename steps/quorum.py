@@ -1,0 +1,47 @@
+"""Steps about the managers' quorum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_bdd import parsers, then, when
+
+from chaos.nodes import NodeFaults
+from fixtures.cluster.cluster import Cluster, Node
+from fixtures.waiting import how_long
+from verify.quorum import State, in_state
+
+
+@when("the other managers lose their power", target_fixture="power_lost")
+def lose_other_managers(
+    cluster: Cluster, chaos: NodeFaults, clients: Any, edge_node: Node
+) -> float:
+    """All but the one that runs the edge; returns when the last was cut off."""
+    others = [manager for manager in cluster.managers if manager.name != edge_node.name]
+    instants = [chaos.power_off(manager, quorum_may_be_lost=True) for manager in others]
+    clients.mark("fault", at=instants[0].at)
+    return instants[-1].at
+
+
+@then(parsers.parse("the control plane is reported lost within {seconds:g} seconds"))
+def reported_lost(cluster: Cluster, power_lost: float, seconds: float, measure: Any) -> None:
+    """No manager that is left knows a leader, and the harness says so."""
+    took = how_long(
+        lambda: in_state(cluster, State.LOST),
+        within=seconds,
+        since=power_lost,
+        what="control plane reported lost",
+    )
+    measure.duration("control plane reported lost", took, limit=seconds)
+
+
+@then(parsers.parse("the control plane is whole within {seconds:g} seconds"))
+def whole(cluster: Cluster, power_returned: float, seconds: float, measure: Any) -> None:
+    """Every manager answers, knows a leader and calls every other reachable."""
+    took = how_long(
+        lambda: in_state(cluster, State.WHOLE),
+        within=seconds,
+        since=power_returned,
+        what="control plane whole",
+    )
+    measure.duration("control plane whole again", took, limit=seconds)

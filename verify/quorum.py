@@ -1,0 +1,61 @@
+"""The control plane: can this Swarm still change anything?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fixtures.cluster.cluster import Cluster
+from fixtures.errors import CutoverError
+from fixtures.waiting import Pending
+
+
+class State(StrEnum):
+    """What the managers can do together."""
+
+    WHOLE = "whole"
+    DEGRADED = "degraded"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlane:
+    """The state, and what each manager answered."""
+
+    state: State
+    answers: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.state}: {'; '.join(self.answers)}"
+
+
+def control_plane(cluster: Cluster) -> ControlPlane:
+    """Ask every manager. Lost means that no manager knows a leader: nothing is rescheduled."""
+    answers, healthy, led = [], 0, 0
+    for manager in cluster.managers:
+        try:
+            snapshot = cluster.snapshot(asked_of=manager, timeout=4)
+        except CutoverError as error:
+            answers.append(f"{manager.name}: {error.what}")
+            continue
+        leader = snapshot.leader()
+        unreachable = [
+            n.hostname
+            for n in snapshot.nodes
+            if n.role == "manager" and n.reachability != "reachable"
+        ]
+        led += leader is not None
+        healthy += leader is not None and not unreachable
+        answers.append(
+            f"{manager.name}: leader {leader.hostname if leader else 'none'}"
+            + (f", unreachable {', '.join(unreachable)}" if unreachable else "")
+        )
+    if healthy == len(cluster.managers):
+        return ControlPlane(State.WHOLE, tuple(answers))
+    return ControlPlane(State.DEGRADED if led else State.LOST, tuple(answers))
+
+
+def in_state(cluster: Cluster, state: State) -> bool | Pending:
+    """Return True when the control plane is in `state`, else what it is instead."""
+    seen = control_plane(cluster)
+    return seen.state is state or Pending(str(seen))

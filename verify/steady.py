@@ -1,0 +1,116 @@
+"""Steady state: the hypothesis that a fault needs before it, and the proof of recovery after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fixtures.cluster.cluster import Cluster, Node
+from fixtures.cluster.swarm import Service, Snapshot, SwarmNode, Task, alive_tasks
+from fixtures.errors import CutoverError
+from fixtures.waiting import Pending, eventually
+
+
+def node_problems(
+    snapshot: Snapshot, expected: Sequence[str], managers: Sequence[str]
+) -> list[str]:
+    """Say what keeps the nodes from being whole: `expected` host names, of them `managers`."""
+    problems = []
+    for hostname in expected:
+        node = snapshot.node_named(hostname)
+        if node is None:
+            problems.append(f"node {hostname} is not in the Swarm")
+        elif not node.ready:
+            problems.append(f"node {hostname} is {node.state}")
+        elif node.availability != "active":
+            problems.append(f"node {hostname} is {node.availability}")
+        elif hostname in managers and node.reachability != "reachable":
+            problems.append(f"manager {hostname} is {node.reachability or 'not a manager'}")
+    leaders = [node.hostname for node in snapshot.nodes if node.leader]
+    if len(leaders) != 1:
+        problems.append(f"{len(leaders)} leaders: {', '.join(leaders) or 'none'}")
+    return problems
+
+
+def service_problems(snapshot: Snapshot) -> list[str]:
+    """Say which services lack running tasks on nodes that are alive, or are being updated."""
+    problems = []
+    for service in snapshot.services:
+        alive = alive_tasks(snapshot.tasks_of(service.name), snapshot.nodes)
+        wanted = _wanted(service, snapshot.nodes)
+        if len(alive) != wanted:
+            problems.append(
+                f"{service.name}: {len(alive)} of {wanted} tasks running"
+                + _latest_error(snapshot.tasks_of(service.name))
+            )
+        elif service.update_state in {"updating", "rollback_started", "paused"}:
+            problems.append(f"{service.name}: update is {service.update_state}")
+    return problems
+
+
+def unsteady(cluster: Cluster) -> bool | Pending:
+    """Return True when every node is whole and every service has its tasks; else why not."""
+    for node in cluster.nodes.values():
+        if not node.has_power:
+            return Pending(f"node {node.name} has no power")
+    try:
+        snapshot = cluster.snapshot(timeout=5)
+    except CutoverError as error:
+        return Pending(str(error))
+    managers = [node.name for node in cluster.managers]
+    problems = node_problems(snapshot, list(cluster.nodes), managers) + service_problems(snapshot)
+    return Pending("; ".join(problems)) if problems else True
+
+
+def node_is_whole(cluster: Cluster, node: Node) -> bool | Pending:
+    """Return True when the node's own engine is active in the Swarm and the managers see it whole.
+
+    The managers' word alone is stale for some seconds; the engine's alone says nothing of them.
+    """
+    try:
+        state = node.ask(lambda api: api.info(), timeout=3)["Swarm"]["LocalNodeState"]
+        snapshot = cluster.snapshot(timeout=5)
+    except CutoverError as error:
+        return Pending(str(error))
+    if state != "active":
+        return Pending(f"its own engine says {state}")
+    managers = [node.name] if node.is_manager else []
+    problems = [
+        problem
+        for problem in node_problems(snapshot, [node.name], managers)
+        if "leaders" not in problem
+    ]
+    return Pending("; ".join(problems)) if problems else True
+
+
+def await_steady(cluster: Cluster, *, within: float) -> None:
+    """Wait up to `within` seconds for the steady state. Raises `NeverTrue`."""
+    eventually(
+        lambda: unsteady(cluster),
+        within=within,
+        every=0.5,
+        what=f"{cluster.name} steady",
+        diagnose=lambda: task_story(cluster),
+    )
+
+
+def task_story(cluster: Cluster) -> str:
+    """Tell what Swarm itself says of every task that is not running, newest first."""
+    snapshot = cluster.snapshot(timeout=5)
+    lines = [
+        f"{task.updated_at[:19]} {task.name} on {snapshot.hostname_of(task.node_id) or '-'}: "
+        f"{task.state} (wanted {task.desired_state}) {task.error}".rstrip()
+        for task in sorted(snapshot.tasks, key=lambda t: t.updated_at, reverse=True)
+        if (task.desired_state == "running" and task.state != "running") or task.error
+    ]
+    return "What Swarm says of its tasks:\n" + "\n".join(lines[:30] or ["all of them run"])
+
+
+def _wanted(service: Service, nodes: Sequence[SwarmNode]) -> int:
+    if service.replicas is not None:
+        return service.replicas
+    return sum(node.availability == "active" and node.ready for node in nodes)
+
+
+def _latest_error(tasks: Sequence[Task]) -> str:
+    errors = [task for task in tasks if task.error]
+    return f" ({max(errors, key=lambda t: t.updated_at).error})" if errors else ""
