@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_bdd import given, parsers, then
-
 from load.availability import AvailabilityProbe
+from pytest_bdd import given, parsers
 
 GOOD_BEFORE_FAULT = 20
 

@@ -1,4 +1,4 @@
-"""The control plane: can this Swarm still change anything?"""
+"""The control plane: whether this Swarm can still change anything."""
 
 from __future__ import annotations
 

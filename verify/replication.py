@@ -7,10 +7,11 @@ One end's word is not enough: a standby is "in recovery" also with a dead receiv
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any, LiteralString
 
 import psycopg
@@ -18,10 +19,12 @@ from psycopg import sql
 
 from fixtures.cluster.cluster import Cluster
 from fixtures.errors import CutoverError, Unreachable
-from fixtures.waiting import NeverTrue, Pending, eventually
+from fixtures.waiting import Pending, Waited, how_long
 
 POSTGRES_PORT = 5432
 _STATEMENT_SECONDS = 10
+# read_only_sql_transaction (PostgreSQL manual, appendix A).
+READ_ONLY = "25006"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,69 +137,148 @@ def streaming_problems(
     return problems
 
 
-def check_streaming(cluster: Cluster, primary: Server, standby: Server, name: str) -> list[str]:
-    """Ask both ends now; returns the problems. `name` is the replica's application_name."""
-    try:
-        with connected(cluster, primary) as source:
-            seen = senders(source)
-            (identifier,) = _one(source, "select system_identifier::text from pg_control_system()")
-        with connected(cluster, standby) as copy:
-            received = receiver(copy)
-    except CutoverError as error:
-        return [str(error)]
-    tasks = [t for t in cluster.snapshot().tasks_of(standby.service) if t.running]
-    return streaming_problems(
-        seen,
-        received,
-        primary_identifier=identifier,
-        replica=name,
-        replica_addresses={address for task in tasks for address in task.addresses.values()},
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A primary and the replica that must follow it; `name` is its application_name."""
+
+    primary: Server
+    replica: Server
+    name: str
+
+    def problems(self, cluster: Cluster) -> list[str]:
+        """Ask both ends now whether the primary streams to this replica."""
+        try:
+            with connected(cluster, self.primary) as source:
+                seen = senders(source)
+                (identifier,) = _one(
+                    source, "select system_identifier::text from pg_control_system()"
+                )
+            with connected(cluster, self.replica) as copy:
+                received = receiver(copy)
+        except CutoverError as error:
+            return [str(error)]
+        tasks = [t for t in cluster.snapshot().tasks_of(self.replica.service) if t.running]
+        return streaming_problems(
+            seen,
+            received,
+            primary_identifier=identifier,
+            replica=self.name,
+            replica_addresses={address for task in tasks for address in task.addresses.values()},
+        )
+
+
+def pair_of(cluster: Cluster, *, primary: str, replica: str) -> Pair:
+    """Find both services by their names in the stack files. Raises `CutoverError`."""
+    snapshot = cluster.snapshot()
+    return Pair(
+        Server(snapshot.service_called(primary).name),
+        Server(snapshot.service_called(replica).name),
+        replica,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class TokenLag:
-    """How long committed tokens took to be readable on the replica, in seconds.
+def streaming(cluster: Cluster, pair: Pair) -> bool | Pending:
+    """Return True when both ends say that the pair streams, else why not."""
+    problems = pair.problems(cluster)
+    return Pending("; ".join(problems)) if problems else True
 
-    `worst` is an upper bound of each delay (commit acknowledged → first successful read), so its
-    true value lies up to `error` below it: the poll in which it was first seen.
+
+def streams_from_new_start(cluster: Cluster, pair: Pair, start_before: datetime) -> bool | Pending:
+    """Like `streaming`, of a replica that was started after `start_before` (its own clock).
+
+    Right after a kill the primary still shows the dead connection as streaming.
     """
+    try:
+        if started_at(cluster, pair.replica) <= start_before:
+            return Pending(f"{pair.name} has not been started anew")
+    except CutoverError as error:
+        return Pending(str(error))
+    return streaming(cluster, pair)
 
-    worst: float
-    error: float
-    n: int
-    missing: int
+
+def started_at(cluster: Cluster, server: Server) -> datetime:
+    """Return when the server was started, on its own clock. Raises `Unreachable`."""
+    with connected(cluster, server) as connection:
+        (moment,) = _one(connection, "select pg_postmaster_start_time()")
+    assert isinstance(moment, datetime)
+    return moment
 
 
-def token_lag(
-    cluster: Cluster, primary: Server, standby: Server, *, tokens: int, within: float
-) -> TokenLag:
-    """Write `tokens` rows one by one; wait up to `within` seconds for each on the replica."""
+def sync_states(cluster: Cluster, pair: Pair) -> list[str]:
+    """Return pg_stat_replication.sync_state of every sender to this replica."""
+    with connected(cluster, pair.primary) as source:
+        return [s.sync_state for s in senders(source) if s.application_name == pair.name]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Tokens committed on the primary."""
+
+    table: str
+    count: int
+
+    def all_on_replica(self, cluster: Cluster, pair: Pair) -> bool | Pending:
+        """Return True when the replica has every one of them."""
+        query = sql.SQL("select count(*) from {}").format(sql.Identifier(self.table))
+        try:
+            with connected(cluster, pair.replica) as copy:
+                row = copy.execute(query).fetchone()
+        except (CutoverError, psycopg.errors.UndefinedTable) as error:
+            return Pending(str(error))
+        found = row[0] if row else 0
+        return found == self.count or Pending(f"{found} of {self.count} are on the replica")
+
+
+def write_tokens(cluster: Cluster, pair: Pair, count: int) -> Written:
+    """Commit `count` tokens, each in its own transaction, into a new table on the primary."""
+    name = f"cutover_token_{secrets.token_hex(4)}"
+    table = sql.Identifier(name)
+    with connected(cluster, pair.primary) as source:
+        source.execute(sql.SQL("create table {} (token text primary key)").format(table))
+        for _ in range(count):
+            source.execute(
+                sql.SQL("insert into {} values (%s)").format(table), [secrets.token_hex(16)]
+            )
+    return Written(name, count)
+
+
+def drop_tokens(cluster: Cluster, pair: Pair, written: Written) -> None:
+    """Remove the table that `write_tokens` made."""
+    with connected(cluster, pair.primary) as source:
+        source.execute(sql.SQL("drop table {}").format(sql.Identifier(written.table)))
+
+
+def token_lag(cluster: Cluster, pair: Pair, *, tokens: int, within: float) -> Waited:
+    """Write `tokens` rows one by one and time each until the replica shows it.
+
+    Returns the slowest, from the acknowledged commit to the first successful read, in seconds. A
+    token that does not arrive `within` seconds ends it, with the reason.
+    """
+    worst = Waited(0.0, 0.0)
     table = sql.Identifier(f"cutover_token_{secrets.token_hex(4)}")
-    worst, error, missing = 0.0, 0.0, 0
-    with connected(cluster, primary) as source, connected(cluster, standby) as copy:
+    with connected(cluster, pair.primary) as source, connected(cluster, pair.replica) as copy:
         source.execute(sql.SQL("create table {} (token text primary key)").format(table))
         try:
             for _ in range(tokens):
                 token = secrets.token_hex(16)
                 source.execute(sql.SQL("insert into {} values (%s)").format(table), [token])
-                committed = time.monotonic()
-                delay, gap = _time_until_read(copy, table, token, committed, within)
-                if delay is None:
-                    missing += 1
-                elif delay > worst:
-                    worst, error = delay, gap
+                took = how_long(
+                    partial(_is_readable, copy, table, token),
+                    within=within,
+                    every=0.01,
+                    what="token on the replica",
+                )
+                worst = max(worst, took, key=lambda waited: waited.seconds)
+                if took.reason:
+                    break
         finally:
             source.execute(sql.SQL("drop table {}").format(table))
-    return TokenLag(worst, error, tokens, missing)
+    return worst
 
 
-def refuses_writes(cluster: Cluster, standby: Server) -> str:
-    """Try to write on the replica; returns the SQLSTATE of the refusal, empty if it was accepted.
-
-    25006 is read_only_sql_transaction (PostgreSQL manual, appendix A).
-    """
-    with connected(cluster, standby) as copy:
+def refuses_writes(cluster: Cluster, pair: Pair) -> str:
+    """Try to write on the replica; return the refusal's SQLSTATE, empty if it was accepted."""
+    with connected(cluster, pair.replica) as copy:
         try:
             copy.execute("create table cutover_must_not_exist (x int)")
         except psycopg.Error as error:
@@ -205,33 +287,15 @@ def refuses_writes(cluster: Cluster, standby: Server) -> str:
     return ""
 
 
-def _time_until_read(
-    copy: psycopg.Connection[Any],
-    table: sql.Identifier,
-    token: str,
-    committed: float,
-    within: float,
-) -> tuple[float | None, float]:
-    asked = committed
-
-    def read() -> tuple[float, float] | Pending:
-        nonlocal asked
-        previous, asked = asked, time.monotonic()
-        try:
-            row = copy.execute(
-                sql.SQL("select 1 from {} where token = %s").format(table), [token]
-            ).fetchone()
-        except psycopg.errors.UndefinedTable:
-            row = None
-        if row is None:
-            return Pending("the token is not on the replica")
-        now = time.monotonic()
-        return now - committed, now - previous
-
+def _is_readable(
+    copy: psycopg.Connection[Any], table: sql.Identifier, token: str
+) -> bool | Pending:
+    query = sql.SQL("select 1 from {} where token = %s").format(table)
     try:
-        return eventually(read, within=within, every=0.01, what="token on the replica")
-    except NeverTrue:
-        return None, 0.0
+        row = copy.execute(query, [token]).fetchone()
+    except psycopg.errors.UndefinedTable:
+        row = None
+    return row is not None or Pending("the token is not on the replica")
 
 
 def _one(connection: psycopg.Connection[Any], query: LiteralString) -> tuple[Any, ...]:
