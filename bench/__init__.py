@@ -1,0 +1,1 @@
+"""Benchmarks: each prints a ratio against a floor or a peer measured in the same run."""

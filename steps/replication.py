@@ -10,7 +10,7 @@ from pytest_bdd import given, parsers, then, when
 from chaos.nodes import NodeFaults
 from chaos.targets import node_in_role
 from fixtures.cluster.cluster import Cluster
-from fixtures.waiting import eventually, how_long
+from fixtures.waiting import how_long
 from verify.replication import (
     READ_ONLY,
     Pair,
@@ -19,14 +19,11 @@ from verify.replication import (
     pair_of,
     refuses_writes,
     started_at,
-    streaming,
     streams_from_new_start,
     sync_states,
     token_lag,
     write_tokens,
 )
-
-FOLLOWS_SECONDS = 120.0
 
 
 class Broken(NamedTuple):
@@ -36,23 +33,21 @@ class Broken(NamedTuple):
     started: datetime
 
 
-@given(parsers.parse("{replica} follows {primary}"), target_fixture="pair")
+@given(parsers.parse("{replica} is the replica of {primary}"), target_fixture="pair")
 def pair(cluster: Cluster, replica: str, primary: str) -> Pair:
-    """Names the two ends and waits until an earlier scenario's break is over."""
-    found = pair_of(cluster, primary=primary, replica=replica)
-    eventually(
-        lambda: streaming(cluster, found),
-        within=FOLLOWS_SECONDS,
-        every=1.0,
-        what=f"{replica} follows {primary}",
+    """Names the two ends."""
+    return pair_of(cluster, primary=primary, replica=replica)
+
+
+@then(
+    parsers.parse(
+        "the primary streams to this replica, as both ends say, within {seconds:g} seconds"
     )
-    return found
-
-
-@then("the primary streams to this replica, as both ends say")
-def both_ends(cluster: Cluster, pair: Pair, measure: Any) -> None:
+)
+def both_ends(cluster: Cluster, pair: Pair, seconds: float, measure: Any) -> None:
     """pg_stat_replication and pg_stat_wal_receiver agree, about this replica and this system."""
-    measure.violations("PostgreSQL streams to the replica", pair.problems(cluster), checked=2)
+    problems = pair.problems_within(cluster, seconds)
+    measure.violations("PostgreSQL streams to the replica", problems, checked=2)
 
 
 @then("replication is asynchronous")

@@ -29,9 +29,14 @@ READ_ONLY = "25006"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where one PostgreSQL server runs: its full service name and the database to use."""
+    """Where one PostgreSQL server runs: its full service name and the database to use.
+
+    `password_of` is the service whose secret holds the user's password: a replica has none of its
+    own, it has its primary's roles.
+    """
 
     service: str
+    password_of: str
     database: str = "gibd"
     user: str = "postgres"
 
@@ -63,7 +68,7 @@ def connected(cluster: Cluster, server: Server) -> Iterator[psycopg.Connection[A
 
     Raises `Unreachable` when it does not accept the connection.
     """
-    password = _password(cluster, server.service)
+    password = _password(cluster, server.password_of)
     with cluster.reach(server.service, POSTGRES_PORT, socket_name=f".s.PGSQL.{POSTGRES_PORT}") as s:
         try:
             connection = psycopg.connect(
@@ -166,34 +171,39 @@ class Pair:
             replica_addresses={address for task in tasks for address in task.addresses.values()},
         )
 
+    def problems_within(self, cluster: Cluster, seconds: float) -> list[str]:
+        """Ask again and again for up to `seconds`; return the last look's problems."""
+        last: list[str] = []
+
+        def look() -> bool | Pending:
+            last[:] = self.problems(cluster)
+            return Pending("; ".join(last)) if last else True
+
+        how_long(look, within=seconds, every=1.0, what=f"{self.name} streams")
+        return last
+
 
 def pair_of(cluster: Cluster, *, primary: str, replica: str) -> Pair:
     """Find both services by their names in the stack files. Raises `CutoverError`."""
     snapshot = cluster.snapshot()
-    return Pair(
-        Server(snapshot.service_called(primary).name),
-        Server(snapshot.service_called(replica).name),
-        replica,
-    )
-
-
-def streaming(cluster: Cluster, pair: Pair) -> bool | Pending:
-    """Return True when both ends say that the pair streams, else why not."""
-    problems = pair.problems(cluster)
-    return Pending("; ".join(problems)) if problems else True
+    source = snapshot.service_called(primary).name
+    copy = snapshot.service_called(replica).name
+    return Pair(Server(source, source), Server(copy, source), replica)
 
 
 def streams_from_new_start(cluster: Cluster, pair: Pair, start_before: datetime) -> bool | Pending:
-    """Like `streaming`, of a replica that was started after `start_before` (its own clock).
+    """Return True when the pair streams and the replica was started after `start_before`.
 
-    Right after a kill the primary still shows the dead connection as streaming.
+    `start_before` is a moment on the replica's own clock, as `started_at` gives it. Right after a
+    kill the primary still shows the dead connection as streaming.
     """
     try:
         if started_at(cluster, pair.replica) <= start_before:
             return Pending(f"{pair.name} has not been started anew")
     except CutoverError as error:
         return Pending(str(error))
-    return streaming(cluster, pair)
+    problems = pair.problems(cluster)
+    return Pending("; ".join(problems)) if problems else True
 
 
 def started_at(cluster: Cluster, server: Server) -> datetime:

@@ -5,11 +5,11 @@ Feature: PostgreSQL replication
 
   Background:
     Given the plan's services are running
-    And gibd-postgres-replica follows gibd-postgres
+    And gibd-postgres-replica is the replica of gibd-postgres
 
   @blocker @smoke
   Scenario: The right replica streams, asynchronously
-    Then the primary streams to this replica, as both ends say
+    Then the primary streams to this replica, as both ends say, within 60 seconds
     And replication is asynchronous
 
   @blocker @smoke
