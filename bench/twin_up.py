@@ -10,13 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from fixtures.images.builder import ensure_images
-
 from bench.entry import Entry
-from fixtures import progress
 from fixtures.cluster.twin import blueprint
 from fixtures.cluster.twin.provision import Twin, may_be_privileged, underlay_mtu
 from fixtures.engine import acquire
+from fixtures.images.builder import ensure_images
 
 _SCRIPT: Final = Path(__file__).with_name("bare_twin.sh")
 _PREFIX: Final = "198.18.126"
@@ -25,9 +23,9 @@ _SECONDS: Final = 300
 
 def run(rounds: int = 3) -> list[Entry]:
     """Run both `rounds` times in turn; medians, in seconds."""
-    engine = acquire(progress.say)
+    engine = acquire()
     try:
-        image = ensure_images(engine, ("node",), progress.say)["node"]
+        image = ensure_images(engine, ("node",))["node"]
         twin = Twin("bench", engine.client())
 
         def ours() -> float:
