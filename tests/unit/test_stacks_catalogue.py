@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -16,6 +17,7 @@ SETTINGS = Settings(
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::-([^}]*))?")
 
 
+@functools.cache
 def stack(name: str) -> dict[str, Any]:
     return validate(catalogue.stack_text(name), SETTINGS.environment(), source=name)
 
