@@ -83,7 +83,7 @@ def addresses(web: ModuleType, upstreams: Any, listed: list[str]) -> list[str]:
         async def getaddrinfo(*_: Any, **__: Any) -> list[Any]:
             return [(0, 0, 0, "", (address, 8080)) for address in listed]
 
-        asyncio.get_running_loop().getaddrinfo = getaddrinfo  # type: ignore[assignment]
+        asyncio.get_running_loop().getaddrinfo = getaddrinfo  # type: ignore[method-assign]
         found: list[str] = await upstreams._addresses("ws-company", 8080)
         return found
 
