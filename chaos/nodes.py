@@ -14,13 +14,15 @@ from fixtures.errors import CutoverError
 class NodeFaults:
     """Takes nodes away and remembers how to give them back; one for each scenario.
 
-    `heal` undoes what is still in force, in reverse order, and goes on past an undo that fails.
+    `happened` says whether any fault was injected. `heal` undoes what is still in force, in
+    reverse order, and goes on past an undo that fails.
     """
 
     def __init__(self, cluster: Cluster, allowed_cluster: str | None = None) -> None:
         self._cluster = cluster
         self._allowed_cluster = allowed_cluster
         self._lost: list[str] = []
+        self.happened = False
 
     @property
     def lost(self) -> tuple[str, ...]:
@@ -41,6 +43,7 @@ class NodeFaults:
         """Cut the node's power; returns when. Raises `Refused` by the guard, `CannotProve`."""
         check_node_loss(self._situation(), node.name, quorum_may_be_lost=quorum_may_be_lost)
         self._lost.append(node.name)
+        self.happened = True
         instant = node.power_off()
         progress.say(f"  ✂ {node.name} has lost its power")
         return instant

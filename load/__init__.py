@@ -1,0 +1,1 @@
+"""Everything that sends timed requests, and what can be concluded from them."""

@@ -59,8 +59,10 @@ def judge(
     if value is None or n <= 0:
         return Verdict.INCONCLUSIVE, "nothing was observed"
     low, high = value - error, value + error
-    held = [_holds(edge, limit, relation) for edge in (low, value, high)]
     shown = f"{value:g} ± {error:g} {relation} {limit:g}"
+    if relation is Relation.EQUAL and error > 0 and low <= limit <= high:
+        return Verdict.INCONCLUSIVE, f"the measuring error holds the limit: {shown}"
+    held = [_holds(edge, limit, relation) for edge in (low, value, high)]
     if all(held):
         return Verdict.MET, ""
     if not any(held):

@@ -60,7 +60,9 @@ def lose_node(
     displaced = failovers.displaced_by(cluster.snapshot(), node.name, may_stay_down)
     fault = chaos.power_off(node)
     clients.mark("fault", at=fault.at)
-    return failovers.watch(cluster, Failover(node.name, fault, displaced), within=seconds)
+    seen = failovers.watch(cluster, Failover(node.name, fault, displaced), within=seconds)
+    clients.events += seen.events()
+    return seen
 
 
 @then(parsers.parse("every service that may move runs elsewhere within {seconds:g} seconds"))

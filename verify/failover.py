@@ -59,6 +59,13 @@ class Failover:
         seen = {"new leader answers": self.control_plane, "node reported Down": self.detected}
         return {name: moment for name, moment in seen.items() if moment is not None}
 
+    def events(self) -> list[tuple[str, float]]:
+        """Return the milestones and the last move as moments (monotonic seconds), for a plot."""
+        seen = self.milestones()
+        if self.rescheduled is not None:
+            seen["all tasks elsewhere"] = self.rescheduled
+        return [(name, self.fault.at + moment.after) for name, moment in seen.items()]
+
     def time_to_move(self) -> Waited:
         """Return the time until the last displaced task ran elsewhere.
 

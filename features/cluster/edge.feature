@@ -5,11 +5,11 @@ Feature: Clients reach the plan's services through the edge
   Scenario: The right service answers each route
     Given the plan's services are running
     When clients ask these routes 10 times a second for 5 seconds
-      | route          | service      |
-      | /              | ws-gateway   |
-      | /api/company   | ws-company   |
-      | /api/trades    | ws-trades    |
-      | /api/news      | ws-news      |
-      | /api/discovery | ws-discovery |
-      | /canary        | canary       |
+      | route          | key              | service      |
+      | /              | service          | ws-gateway   |
+      | /api/company   | upstream.service | ws-company   |
+      | /api/trades    | upstream.service | ws-trades    |
+      | /api/news      | upstream.service | ws-news      |
+      | /api/discovery | upstream.service | ws-discovery |
+      | /canary        | service          | canary       |
     Then every answer is right

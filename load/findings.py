@@ -1,0 +1,63 @@
+"""What the clients' samples say: wrong answers, recovery, the share of good answers."""
+
+from __future__ import annotations
+
+import time
+
+from fixtures.cluster.power import Instant
+from fixtures.waiting import Pending, how_long
+from load import outages, validity
+from load.availability import AvailabilityProbe
+from load.outages import Recovery
+
+_LISTED = 10
+
+
+def wrong_answers(probe: AvailabilityProbe) -> tuple[list[str], int]:
+    """Return what was wrong with each request that was not good, and how many were sent."""
+    problems: list[str] = []
+    asked = 0
+    for target in probe.targets:
+        samples = probe.samples(target.name)
+        asked += len(samples)
+        bad = [sample for sample in samples if not sample.ok]
+        problems += [f"{target.name}: {sample.entries}" for sample in bad[:_LISTED]]
+        if len(bad) > _LISTED:
+            problems.append(f"{target.name}: {len(bad) - _LISTED} more")
+    return problems, asked
+
+
+def objections(probe: AvailabilityProbe) -> list[str]:
+    """Return what the generator itself spoiled."""
+    return [
+        f"{target.name}: {objection}"
+        for target in probe.targets
+        for objection in validity.objections(probe.samples(target.name), probe.rate)
+    ]
+
+
+def recovery(probe: AvailabilityProbe, target: str, fault: Instant, *, within: float) -> Recovery:
+    """Measure when `target` was served again for good after `fault`.
+
+    Watches until it was, or for `within` seconds from the fault; 0 s when no request failed.
+    """
+
+    def latest() -> Recovery:
+        return outages.recovery(probe.samples(target), fault.at, fault.error)
+
+    def recovered() -> Recovery | Pending:
+        result = latest()
+        return Pending(result.reason) if result.reason else result
+
+    how_long(recovered, within=within, since=fault.at, what=f"{target} served again")
+    return latest()
+
+
+def good_share(probe: AvailabilityProbe, target: str, seconds: float) -> tuple[float, int]:
+    """Return the percentage of good answers to requests of the last `seconds`, and their number.
+
+    The newest requests may still be under way, so the window ends one request timeout ago.
+    """
+    end = time.monotonic() - probe.timeout
+    share, asked = outages.availability(probe.samples(target), end - seconds, end)
+    return 100 * share, asked

@@ -1,0 +1,130 @@
+"""From samples to outages, with the error that sampling leaves. Pure.
+
+A probe sees the system only when it asks. Between the last good request and the first bad one the
+outage began at an unknown moment, and it ended between the last bad and the first good one: each
+edge is an interval, its middle the best guess, its half width the error. At rate r an edge is known
+to about 1/(2r) plus half of a request's duration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from load.samples import Sample
+
+GOODS_TO_TRUST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A moment: `at` ± `error`, monotonic seconds."""
+
+    at: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A stretch of bad requests; `end` is None when no lasting good answer followed."""
+
+    start: Edge
+    end: Edge | None
+    bad: int
+
+    @property
+    def seconds(self) -> float | None:
+        """Its length, or None while it lasts."""
+        return None if self.end is None else self.end.at - self.start.at
+
+    @property
+    def error(self) -> float:
+        """Half the width of the interval that holds its length."""
+        return self.start.error + (self.end.error if self.end else 0.0)
+
+
+def outages(samples: Sequence[Sample], *, goods: int = GOODS_TO_TRUST) -> list[Outage]:
+    """Return the outages in samples of one target, in order.
+
+    An outage ends at the first of `goods` good requests in a row: fewer are a flicker within it.
+    A single bad request is an outage too.
+    """
+    found: list[Outage] = []
+    index = 0
+    while index < len(samples):
+        if samples[index].ok:
+            index += 1
+            continue
+        first_bad = index
+        recovered = _first_lasting_good(samples, first_bad, goods)
+        last_bad = (recovered if recovered is not None else len(samples)) - 1
+        end = None if recovered is None else _edge(samples, recovered)
+        bad = sum(not s.ok for s in samples[first_bad : last_bad + 1])
+        found.append(Outage(_edge(samples, first_bad), end, bad))
+        if recovered is None:
+            break
+        index = recovered
+    return found
+
+
+def availability(samples: Sequence[Sample], start: float, end: float) -> tuple[float, int]:
+    """Return the share (0 to 1) of requests due in [start, end) that were good; their number."""
+    window = [sample for sample in samples if start <= sample.due < end]
+    return (sum(s.ok for s in window) / len(window) if window else 0.0), len(window)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """When clients were served again for good after a fault.
+
+    `seconds` ± `error` from the fault to the first of the lasting good answers; 0 when no request
+    failed. When it never came, `reason` says so and `seconds` is the time watched. `n` requests
+    were due since the fault, `bad` of them failed.
+    """
+
+    seconds: float
+    error: float
+    reason: str
+    n: int
+    bad: int
+
+
+def recovery(
+    samples: Sequence[Sample], fault: float, fault_error: float, *, goods: int = GOODS_TO_TRUST
+) -> Recovery:
+    """Measure the recovery of one target from a fault at `fault` ± `fault_error`."""
+    after = [sample for sample in samples if sample.ended >= fault - fault_error]
+    bad = [i for i, sample in enumerate(after) if not sample.ok]
+    if len(after) < goods:
+        watched = after[-1].ended - fault if after else 0.0
+        return Recovery(watched, 0.0, f"only {len(after)} requests since the fault", 0, len(bad))
+    if not bad:
+        gap = max(second.due - first.due for first, second in pairwise(after))
+        return Recovery(0.0, gap + fault_error, "", len(after), 0)
+    last = _first_lasting_good(after, bad[-1], goods)
+    if last is None:
+        return Recovery(
+            after[-1].ended - fault, 0.0, "not served again for good", len(after), len(bad)
+        )
+    edge = _edge(after, last)
+    return Recovery(edge.at - fault, edge.error + fault_error, "", len(after), len(bad))
+
+
+def _first_lasting_good(samples: Sequence[Sample], start: int, goods: int) -> int | None:
+    run = 0
+    for index in range(start, len(samples)):
+        run = run + 1 if samples[index].ok else 0
+        if run == goods:
+            return index - goods + 1
+    return None
+
+
+def _edge(samples: Sequence[Sample], index: int) -> Edge:
+    """Place the change of state that shows at `index`.
+
+    It came after the request before was sent, and before this one was answered.
+    """
+    latest = samples[index].ended
+    earliest = samples[index - 1].started if index else samples[index].started
+    return Edge((earliest + latest) / 2, (latest - earliest) / 2)

@@ -1,0 +1,30 @@
+"""Whether a probe's result can be believed at all. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from load.percentiles import percentile
+from load.samples import Sample
+
+MOST_LAG_SECONDS = 0.25
+LEAST_RATE = 0.95
+
+
+def objections(samples: Sequence[Sample], rate: float) -> list[str]:
+    """Return what makes the samples of one target unfit, when `rate` a second were intended.
+
+    The generator's own lag would count as the system's latency, and requests that it left out as
+    nothing at all.
+    """
+    if len(samples) < 2:
+        return [f"only {len(samples)} requests were sent"]
+    problems = []
+    lag = percentile([sample.lag for sample in samples], 99)
+    if lag > MOST_LAG_SECONDS:
+        problems.append(f"the generator's own lag p99 is {lag:.2f} s (over {MOST_LAG_SECONDS} s)")
+    span = samples[-1].due - samples[0].due
+    achieved = (len(samples) - 1) / span if span > 0 else 0.0
+    if achieved < LEAST_RATE * rate:
+        problems.append(f"only {achieved:.1f} of {rate:g} requests a second were sent")
+    return problems

@@ -1,0 +1,52 @@
+"""Collects `.feature` files, so that `pytest features/` needs no test module beside them."""
+
+from __future__ import annotations
+
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_bdd import scenarios
+
+from signoff.bdd.traps import FeatureTrap, check_feature
+
+
+class FeatureFile(pytest.Module):
+    """One feature file; its scenarios are its tests: `x.feature::test_name[example]`."""
+
+    def _getobj(self) -> types.ModuleType:
+        try:
+            check_feature(self.path)
+        except FeatureTrap as trap:
+            raise self.CollectError(str(trap)) from trap
+        return _module_with_scenarios(self.path)
+
+
+def _module_with_scenarios(path: Path) -> types.ModuleType:
+    """Return a module holding the file's scenarios; pytest-bdd puts them in its caller's module."""
+    module = types.ModuleType(path.stem)
+    module.__file__ = str(path)
+    namespace: dict[str, Any] = module.__dict__
+    namespace["scenarios"] = scenarios
+    code = compile(f"scenarios({str(path)!r})\ndel scenarios", str(path), "exec")
+    exec(code, namespace)  # noqa: S102 - it looks at its caller's globals
+    return module
+
+
+def collect(path: Path, parent: pytest.Collector) -> FeatureFile | None:
+    """Collect `path` if it is a feature file."""
+    if path.suffix != ".feature":
+        return None
+    collected: FeatureFile = FeatureFile.from_parent(parent, path=path)
+    return collected
+
+
+def tags_below(folder: Path) -> set[str]:
+    """Return every tag used in feature files below `folder`, to register as markers."""
+    tags = set()
+    for path in folder.rglob("*.feature"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.strip().startswith("@"):
+                tags |= {word[1:] for word in line.split() if word.startswith("@")}
+    return tags

@@ -1,0 +1,111 @@
+"""Turns what pytest-bdd passes over in silence into errors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gherkin.errors import CompositeParserException, ParserError
+from gherkin.parser import Parser
+from pytest_bdd.compat import get_fixture_names, getfixturedefs
+from pytest_bdd.scenario import find_fixturedefs_for_step, scenario_wrapper_template_registry
+from pytest_bdd.steps import StepFunctionContext, step_function_context_registry
+
+
+class FeatureTrap(Exception):
+    """A feature or step file that would not test what it seems to; says where and what to do."""
+
+
+def check_feature(path: Path) -> None:
+    """Refuse a feature file without scenarios, or with two of one name (the last would win).
+
+    Raises `FeatureTrap`.
+    """
+    try:
+        document: Any = Parser().parse(path.read_text(encoding="utf-8"))
+    except (CompositeParserException, ParserError) as error:
+        detail = " ".join(str(error).split())
+        raise FeatureTrap(
+            f"{path}: not Gherkin: {detail}. Mend the syntax at that line."
+        ) from error
+    found: dict[str, int] = {}
+    for scenario in _scenarios(document.get("feature") or {}):
+        name, line = scenario["name"], scenario["location"]["line"]
+        if name in found:
+            raise FeatureTrap(
+                f"{path}:{line}: a second scenario is called {name!r} (the first stands in line "
+                f"{found[name]}) and would make it vanish. Give it a name of its own."
+            )
+        if not scenario.get("steps"):
+            raise FeatureTrap(f"{path}:{line}: {name!r} has no steps and would pass. Write some.")
+        found[name] = line
+    if not found:
+        raise FeatureTrap(f"{path}: has no scenario. Write one, or remove the file.")
+
+
+def _scenarios(feature: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    for child in feature.get("children", []):
+        if "scenario" in child:
+            yield child["scenario"]
+        elif "rule" in child:
+            yield from _scenarios(child["rule"])
+
+
+def check_steps(contexts: Iterable[StepFunctionContext]) -> None:
+    """Refuse `async def` steps (never awaited) and two steps of one text (the last would win).
+
+    Raises `FeatureTrap`.
+    """
+    seen: dict[tuple[str, str], str] = {}
+    for context in contexts:
+        where = _where(context.step_func)
+        if inspect.iscoroutinefunction(context.step_func):
+            raise FeatureTrap(
+                f"{where}: the step is `async def` and would pass without running. "
+                "Make it an ordinary function."
+            )
+        key = (str(context.type or "step"), str(context.parser.name))
+        other = seen.setdefault(key, where)
+        if other != where:
+            raise FeatureTrap(
+                f"{where}: the step {key[1]!r} is defined at {other} too, and only one of them "
+                "would run. Change one text."
+            )
+
+
+def step_contexts(item: pytest.Item) -> list[StepFunctionContext]:
+    """Return every step definition that `item` could use; pytest-bdd keeps each as a fixture."""
+    manager = item.session._fixturemanager
+    contexts = (
+        step_function_context_registry.get(definition.func)
+        for name in get_fixture_names(fixturemanager=manager)
+        for definition in getfixturedefs(manager, name, item) or ()
+    )
+    return [context for context in contexts if context is not None]
+
+
+def undefined_steps(items: Iterable[pytest.Item]) -> list[str]:
+    """Name the steps of `items` that no definition matches; pytest-bdd would notice on the way."""
+    missing: list[str] = []
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        template = scenario_wrapper_template_registry[item.obj]
+        callspec = getattr(item, "callspec", None)
+        example = callspec.params.get("_pytest_bdd_example", {}) if callspec else {}
+        manager = item.session._fixturemanager
+        missing += [
+            f"{template.feature.filename}:{step.line_number}: no step matches "
+            f"`{step.type} {step.name}`. Define it in steps/, or mend the text."
+            for step in template.render(example).steps
+            if not any(find_fixturedefs_for_step(step, manager, item))
+        ]
+    return sorted(set(missing))
+
+
+def _where(function: Any) -> str:
+    code = inspect.unwrap(function).__code__
+    return f"{code.co_filename}:{code.co_firstlineno}"

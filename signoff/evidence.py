@@ -1,0 +1,68 @@
+"""What a scenario leaves for the reader: timelines, histories, logs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from signoff import plots
+from signoff.allure_bridge import attach_file, attach_text
+from signoff.plots import Event, Point, Window
+
+FAILED = pytest.StashKey[bool]()
+
+
+class Clients(Protocol):
+    """The clients of a scenario, as the availability probe keeps them."""
+
+    targets: list[Any]
+    marks: list[tuple[str, float]]
+    events: list[tuple[str, float]]
+    file: Path
+
+    def samples(self, target: str) -> list[Any]:
+        """Return what was recorded of one target."""
+
+
+def has_failed(node: pytest.Item) -> bool:
+    """Whether the scenario's steps did not all pass."""
+    return node.stash.get(FAILED, False)
+
+
+def attach_clients(scenario: str, folder: Path, clients: Clients) -> None:
+    """Attach the timeline that the clients saw, and their raw samples."""
+    phases = dict(clients.marks)
+    points = {
+        target.name: [Point(s.due, s.latency, s.ok) for s in clients.samples(target.name)]
+        for target in clients.targets
+    }
+    last = max((p.at for series in points.values() for p in series), default=phases["steady"])
+    windows = []
+    if "fault" in phases:
+        windows.append(Window("fault", phases["fault"], phases.get("recovery", last)))
+    events = [Event(name, at) for name, at in clients.events]
+    figure = plots.timeline(
+        scenario, points, windows, events, origin=phases.get("fault", phases["steady"])
+    )
+    place = folder / "evidence"
+    place.mkdir(exist_ok=True)
+    stem = re.sub(r"[^a-z0-9]+", "-", scenario.lower()).strip("-")
+    (place / f"{stem}.svg").write_text(plots.as_svg(figure), encoding="utf-8")
+    (place / f"{stem}.png").write_bytes(plots.as_png(figure))
+    shutil.copyfile(clients.file, place / f"{stem}.samples.jsonl")
+    attach_file(place / f"{stem}.png", "What clients saw")
+    attach_file(place / f"{stem}.samples.jsonl", "Every request")
+
+
+def attach_story(tell: Callable[[], str], name: str) -> None:
+    """Attach what `tell` says; that it cannot say anything is told too."""
+    try:
+        text = tell()
+    except Exception as error:  # noqa: BLE001 - evidence must not hide the failure it explains
+        text = f"(not available: {type(error).__name__}: {error})"
+    attach_text(text, name)

@@ -1,0 +1,274 @@
+"""The pytest plugin: runs of features are recorded, judged and signed off."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_bdd.scenario import scenario_wrapper_template_registry
+
+from fixtures import progress
+from fixtures.errors import CannotProve, CutoverError
+from signoff import folder as folders
+from signoff import options, terminal
+from signoff.bdd.collection import FeatureFile, collect, tags_below
+from signoff.bdd.traps import FeatureTrap, check_steps, step_contexts, undefined_steps
+from signoff.evidence import FAILED
+from signoff.measurement import Verdict
+from signoff.outcome import Inconclusive, Missed, ProvedNothing
+from signoff.recorder import Measure, Recorder
+from signoff.summary import Signoff
+
+
+@dataclass
+class Run:
+    """A run of features: what it says beside its measurements."""
+
+    folder: Path
+    recorder: Recorder
+    started: str
+    seed: int
+    command: str
+    cluster: str = "(none)"
+    notes: list[str] = field(default_factory=list)
+    standins: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    collected: list[str] = field(default_factory=list)
+    ran: set[str] = field(default_factory=set)
+    failed: list[str] = field(default_factory=list)
+    complete: bool = True
+
+    def signoff(self) -> Signoff:
+        """Sum the run up."""
+        return Signoff(
+            cluster=self.cluster,
+            started=self.started,
+            seed=self.seed,
+            command=self.command,
+            measurements=self.recorder.measurements,
+            observations=self.recorder.observations,
+            notes=self.notes,
+            standins=self.standins,
+            environment=self.environment,
+            complete=self.complete,
+            not_run=[name for name in self.collected if name not in self.ran],
+            failed=self.failed,
+        )
+
+
+_RUN = pytest.StashKey[Run]()
+_MEASURE = pytest.StashKey[Measure]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add cutover's options."""
+    options.add(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the options, register tags as markers and, for features, make the run's folder."""
+    for tag in sorted(tags_below(config.rootpath / "features")):
+        config.addinivalue_line("markers", f"{tag}: a tag in features/")
+    options.check(config)
+    if not _asks_for_features(config) or config.option.collectonly:
+        return
+    reports = config.option.reports or config.rootpath / "reports"
+    folder = folders.new_run_folder(reports)
+    command = f"pytest {shlex.join(config.invocation_params.args)}"
+    if "--seed" not in command:
+        command += f" --seed {config.option.seed}"
+    config.stash[_RUN] = Run(
+        folder=folder,
+        recorder=Recorder(folder / "measurements.jsonl"),
+        started=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        seed=config.option.seed,
+        command=command,
+        complete=_asks_for_all(config),
+    )
+    if not config.option.allure_report_dir:
+        config.option.allure_report_dir = str(folder / "allure-results")
+
+
+def _asks_for_features(config: pytest.Config) -> bool:
+    features = (config.rootpath / "features").resolve()
+    for argument in config.args:
+        path = (config.invocation_params.dir / argument.split("::")[0]).resolve()
+        if path.suffix == ".feature" or path == features or features in path.parents:
+            return True
+    return False
+
+
+def _asks_for_all(config: pytest.Config) -> bool:
+    features = (config.rootpath / "features").resolve()
+    return any(
+        (config.invocation_params.dir / argument).resolve() == features for argument in config.args
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Name the run."""
+    run = config.stash.get(_RUN, None)
+    return [f"cutover: seed {run.seed}, reports in {run.folder}"] if run else []
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect feature files."""
+    return collect(file_path, parent)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Send progress lines past pytest's capture."""
+    reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+    capture: Any = session.config.pluginmanager.get_plugin("capturemanager")
+
+    def sink(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            reporter.ensure_newline()
+            reporter.write_line(line)
+            reporter._tw.flush()
+
+    if reporter is not None and capture is not None and session.config.stash.get(_RUN, None):
+        progress.set_sink(sink)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    """Refuse steps that would not run, before any scenario does."""
+    scenarios = [item for item in items if isinstance(item.parent, FeatureFile)]
+    if not scenarios:
+        return
+    try:
+        check_steps(step_contexts(scenarios[0]))
+    except FeatureTrap as trap:
+        raise pytest.UsageError(str(trap)) from trap
+    if missing := undefined_steps(scenarios):
+        raise pytest.UsageError("\n".join(missing))
+    if run := session.config.stash.get(_RUN, None):
+        run.collected = [item.nodeid for item in scenarios]
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """A run of a part can never be READY."""
+    if items and (run := items[0].config.stash.get(_RUN, None)):
+        run.complete = False
+
+
+@pytest.fixture
+def measure(request: pytest.FixtureRequest) -> Measure:
+    """Record and judge what the scenario measures."""
+    mine: Measure = request.node.stash[_MEASURE]
+    return mine
+
+
+@pytest.fixture(scope="session")
+def run(pytestconfig: pytest.Config) -> Run:
+    """What the run says beside its measurements: notes, stand-ins, environment."""
+    return pytestconfig.stash[_RUN]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Give every scenario its own `Measure`."""
+    run = item.config.stash.get(_RUN, None)
+    if run is None or not isinstance(item.parent, FeatureFile):
+        return
+    scenario = _rendered(item)
+    item.stash[_MEASURE] = Measure(
+        run.recorder, feature=scenario.feature.name or "", scenario=scenario.name
+    )
+    progress.say(f"\n{scenario.feature.name}: {scenario.name}")
+
+
+def _rendered(item: pytest.Item) -> Any:
+    template = scenario_wrapper_template_registry.get(item.obj)  # type: ignore[attr-defined]
+    assert template is not None
+    callspec = getattr(item, "callspec", None)
+    return template.render(callspec.params.get("_pytest_bdd_example", {}) if callspec else {})
+
+
+def pytest_bdd_before_step(step: Any) -> None:
+    """Tell the story as it goes."""
+    progress.say(f"  {step.keyword} {step.name}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail a scenario that passes without having measured anything."""
+    yield
+    mine = item.stash.get(_MEASURE, None)
+    if mine is not None and not mine.recorded:
+        raise ProvedNothing("this scenario proved nothing: no step recorded a measurement")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Give every scenario its line in the sign-off, however it ended."""
+    report = yield
+    run, mine = item.config.stash.get(_RUN, None), item.stash.get(_MEASURE, None)
+    if run is None or mine is None:
+        return report
+    run.ran.add(item.nodeid)
+    if call.excinfo is not None:
+        verdict, reason = _ending(call.excinfo.value, call.when)
+        if verdict is not None:
+            mine.record_only(verdict, reason)
+        if isinstance(call.excinfo.value, CannotProve):
+            report.outcome = "skipped"
+            report.longrepr = (str(item.path), 0, f"Skipped: unproven: {reason}")
+        if report.outcome == "failed":
+            item.stash[FAILED] = True
+            run.failed.append(item.nodeid)
+    return report
+
+
+def _ending(error: BaseException, when: str) -> tuple[Verdict | None, str]:
+    """Return the verdict on a scenario that ended with `error`; None if it is recorded already."""
+    text = str(error).strip() or type(error).__name__
+    match error:
+        case Missed() | Inconclusive() | pytest.skip.Exception():
+            return None, text
+        case CannotProve():
+            return Verdict.UNPROVEN, text
+        case ProvedNothing():
+            return Verdict.INCONCLUSIVE, text
+        case AssertionError() if when == "call":
+            return Verdict.MISSED, text
+    return Verdict.INCONCLUSIVE, f"harness error in {when}: {type(error).__name__}: {text}"
+
+
+def pytest_exception_interact(call: pytest.CallInfo[Any]) -> None:
+    """Print what the user can mend without a traceback."""
+    if call.excinfo is not None and isinstance(call.excinfo.value, CutoverError):
+        call.excinfo.traceback = call.excinfo.traceback[-1:]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the sign-off and point `latest` at it."""
+    progress.set_sink(None)
+    run = session.config.stash.get(_RUN, None)
+    if run is None:
+        return
+    if not run.ran:
+        if not any(run.folder.iterdir()):
+            run.folder.rmdir()
+        return
+    if not run.complete:
+        run.notes.append("Only a part of the features was run: such a run is never READY.")
+    folders.write(run.signoff(), run.folder)
+    folders.make_latest(run.folder)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Close with the table of criteria."""
+    run = config.stash.get(_RUN, None)
+    if run is not None and run.ran:
+        terminal.write(terminalreporter, run.signoff(), run.folder)

@@ -1,0 +1,174 @@
+"""Records what was measured, so that a killed run loses nothing, and ends what was not met."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from signoff.measurement import Measurement, Relation, Verdict, judge
+from signoff.outcome import Inconclusive, Missed
+
+
+class Duration(Protocol):
+    """A time: `seconds` ± `error`; `reason` is set when the awaited never came."""
+
+    @property
+    def seconds(self) -> float:
+        """The time, or the time waited in vain."""
+
+    @property
+    def error(self) -> float:
+        """Half the width of the interval that surely holds it."""
+
+    @property
+    def reason(self) -> str:
+        """Why it never came, or empty."""
+
+
+class Recorder:
+    """All measurements of a run, appended to one file of JSON lines as they are made."""
+
+    def __init__(self, file: Path) -> None:
+        self.measurements: list[Measurement] = []
+        self.observations: list[dict[str, Any]] = []
+        self._file = file
+
+    def add(self, measurement: Measurement) -> None:
+        """Record a criterion's measurement."""
+        self.measurements.append(measurement)
+        self._append({"kind": "criterion", **asdict(measurement)})
+
+    def observe(self, **observation: Any) -> None:
+        """Record a value that is reported without a limit."""
+        self.observations.append(observation)
+        self._append({"kind": "observation", **observation})
+
+    def _append(self, line: dict[str, Any]) -> None:
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+class Measure:
+    """What steps call: each call judges, records, and ends the scenario unless the verdict is met.
+
+    Missed raises `Missed`, inconclusive `Inconclusive`; unproven skips, visibly.
+    """
+
+    def __init__(self, recorder: Recorder, *, feature: str, scenario: str) -> None:
+        self._recorder = recorder
+        self._feature = feature
+        self._scenario = scenario
+        self.recorded: list[Measurement] = []
+
+    def __call__(
+        self,
+        criterion: str,
+        value: float | None,
+        *,
+        limit: float,
+        unit: str,
+        relation: Relation | str = Relation.AT_MOST,
+        error: float = 0.0,
+        n: int = 1,
+        reason: str = "",
+        evidence: Sequence[str] = (),
+    ) -> Measurement:
+        """Judge `value` ± `error` (in `unit`) against `limit`; `n` observations stand behind it."""
+        relation = Relation(relation)
+        verdict, why = judge(value, limit, relation, error, n)
+        return self.end(
+            Measurement(
+                criterion=criterion,
+                feature=self._feature,
+                scenario=self._scenario,
+                unit=unit,
+                verdict=verdict,
+                value=value,
+                limit=limit,
+                relation=relation,
+                error=error,
+                n=n,
+                reason="; ".join(part for part in (reason, why) if part),
+                evidence=tuple(evidence),
+            )
+        )
+
+    def violations(self, criterion: str, found: Sequence[str], *, checked: int) -> Measurement:
+        """Judge a list of problems, of which there must be none, in `checked` things."""
+        return self(
+            criterion,
+            len(found),
+            limit=0,
+            unit="violations",
+            n=checked,
+            reason="; ".join(found),
+        )
+
+    def duration(self, criterion: str, took: Duration, *, limit: float, n: int = 1) -> Measurement:
+        """Judge a time against `limit` seconds."""
+        return self(
+            criterion,
+            took.seconds,
+            limit=limit,
+            unit="s",
+            error=took.error,
+            n=n,
+            reason=took.reason,
+        )
+
+    def inconclusive(self, criterion: str, reason: str) -> Measurement:
+        """Record that it could not be measured."""
+        return self.end(self._without_value(criterion, Verdict.INCONCLUSIVE, reason))
+
+    def unproven(self, criterion: str, reason: str) -> Measurement:
+        """Record that this cluster cannot show it."""
+        return self.end(self._without_value(criterion, Verdict.UNPROVEN, reason))
+
+    def note(self, name: str, value: float, *, unit: str, error: float = 0.0, n: int = 1) -> None:
+        """Report a value that has no limit of its own."""
+        self._recorder.observe(
+            name=name,
+            feature=self._feature,
+            scenario=self._scenario,
+            value=value,
+            unit=unit,
+            error=error,
+            n=n,
+        )
+
+    def record_only(self, verdict: Verdict, reason: str) -> None:
+        """Record the scenario's own end, when no measurement of it says why it ended."""
+        self.recorded.append(self._without_value(self._scenario, verdict, reason))
+        self._recorder.add(self.recorded[-1])
+
+    def end(self, measurement: Measurement) -> Measurement:
+        """Record `measurement`; return it only when it is met."""
+        self.recorded.append(measurement)
+        self._recorder.add(measurement)
+        text = f"{measurement.criterion}: {measurement.verdict}: {measurement.reason}"
+        match measurement.verdict:
+            case Verdict.MISSED:
+                raise Missed(text)
+            case Verdict.INCONCLUSIVE:
+                raise Inconclusive(text)
+            case Verdict.UNPROVEN:
+                pytest.skip(text)
+        return measurement
+
+    def _without_value(self, criterion: str, verdict: Verdict, reason: str) -> Measurement:
+        return Measurement(
+            criterion=criterion,
+            feature=self._feature,
+            scenario=self._scenario,
+            unit="",
+            verdict=verdict,
+            reason=reason,
+        )

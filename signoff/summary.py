@@ -1,0 +1,163 @@
+"""The sign-off: measurements in, READY or NOT READY and why out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from signoff.measurement import Measurement, Relation, Verdict
+
+_SIGNS = {Relation.AT_MOST: "≤", Relation.AT_LEAST: "≥", Relation.EQUAL: "="}
+
+
+@dataclass(frozen=True)
+class Signoff:
+    """Everything that the sign-off states.
+
+    `collected` and `ran` are scenario counts; `complete` says whether the run was of all features;
+    `not_run` names scenarios that were collected and did not run.
+    """
+
+    cluster: str
+    started: str
+    seed: int
+    command: str
+    measurements: Sequence[Measurement]
+    observations: Sequence[dict[str, Any]] = ()
+    notes: Sequence[str] = ()
+    standins: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    complete: bool = False
+    not_run: Sequence[str] = ()
+    failed: Sequence[str] = ()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every criterion of a complete run is met."""
+        return not self.objections
+
+    @property
+    def objections(self) -> list[str]:
+        """Return what stands between this run and READY."""
+        objections = []
+        for verdict in (Verdict.MISSED, Verdict.INCONCLUSIVE, Verdict.UNPROVEN):
+            count = sum(m.verdict is verdict for m in self.measurements)
+            if count:
+                objections.append(f"{count} {verdict}")
+        if not self.measurements:
+            objections.append("nothing was measured")
+        if self.failed and not objections:
+            objections.append(f"{len(self.failed)} scenarios failed")
+        if not self.complete:
+            objections.append("only a part of the features was run")
+        if self.not_run:
+            objections.append(f"{len(self.not_run)} scenarios did not run")
+        return objections
+
+    @property
+    def headline(self) -> str:
+        """READY or NOT READY, with the reason."""
+        count = len(self.measurements)
+        if self.ready:
+            return f"READY: all {count} criteria are met"
+        return f"NOT READY: {', '.join(self.objections)} (of {count} criteria)"
+
+
+def as_json(signoff: Signoff) -> dict[str, Any]:
+    """Return the content of signoff.json."""
+    return {
+        "cluster": signoff.cluster,
+        "started": signoff.started,
+        "seed": signoff.seed,
+        "ready": signoff.ready,
+        "headline": signoff.headline,
+        "criteria": [_criterion(m) for m in signoff.measurements],
+        "observations": list(signoff.observations),
+        "notes": list(signoff.notes),
+        "standins": signoff.standins,
+        "environment": signoff.environment,
+        "not_run": list(signoff.not_run),
+        "command": signoff.command,
+    }
+
+
+def as_markdown(signoff: Signoff) -> str:
+    """Return the text of signoff.md."""
+    lines = [
+        f"# {signoff.cluster}: {signoff.headline}",
+        "",
+        f"Started {signoff.started}, seed {signoff.seed}. The whole story: [report](report.html).",
+        "",
+        "| verdict | criterion | measured | limit | n | scenario |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {m.verdict} | {_cell(m.criterion)} | {measured(m)} | {limit(m)} | {m.n} "
+        f"| {_cell(m.scenario)} |"
+        for m in signoff.measurements
+    ]
+    reasons = [m for m in signoff.measurements if m.verdict is not Verdict.MET]
+    if reasons:
+        lines += ["", "## Why not met", ""]
+        lines += [f"- **{m.scenario}: {m.criterion}** ({m.verdict}): {m.reason}" for m in reasons]
+    if signoff.observations:
+        lines += ["", "## Also measured", "", "| what | value | scenario |", "| --- | --- | --- |"]
+        lines += [
+            f"| {_cell(o['name'])} | {_value(o['value'], o['error'], o['unit'])} "
+            f"| {_cell(o['scenario'])} |"
+            for o in signoff.observations
+        ]
+    if signoff.standins:
+        lines += ["", "## Stand-ins", ""]
+        lines += [f"- {name}: {text}" for name, text in signoff.standins.items()]
+    if signoff.notes or signoff.not_run:
+        lines += ["", "## Notes", ""]
+        lines += [f"- {note}" for note in signoff.notes]
+        lines += [f"- not run: {scenario}" for scenario in signoff.not_run]
+    if signoff.environment:
+        lines += ["", "## Environment", ""]
+        lines += [f"- {name}: {value}" for name, value in signoff.environment.items()]
+    lines += ["", f"Again: `{signoff.command}`", ""]
+    return "\n".join(lines)
+
+
+def measured(m: Measurement) -> str:
+    """Return value ± error with its unit."""
+    return _value(m.value, m.error, m.unit)
+
+
+def limit(m: Measurement) -> str:
+    """Return the limit with its sign and unit."""
+    if m.limit is None:
+        return "-"
+    return f"{_SIGNS.get(m.relation, m.relation)} {m.limit:g} {m.unit}".strip()
+
+
+def _value(value: float | None, error: float, unit: str) -> str:
+    if value is None:
+        return "-"
+    if float(value).is_integer() and not error:
+        return f"{value:g} {unit}".strip()
+    return f"{value:.2f} ± {error:.2f} {unit}".strip()
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _criterion(m: Measurement) -> dict[str, Any]:
+    return {
+        "criterion": m.criterion,
+        "feature": m.feature,
+        "limit": m.limit,
+        "unit": m.unit,
+        "value": m.value,
+        "error": m.error,
+        "n": m.n,
+        "verdict": str(m.verdict),
+        "reason": m.reason,
+        "evidence": list(m.evidence),
+        "relation": str(m.relation),
+        "scenario": m.scenario,
+    }

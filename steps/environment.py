@@ -1,0 +1,121 @@
+"""What scenarios stand on: the cluster, its stacks, the faults, the clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos.nodes import NodeFaults
+from fixtures import progress
+from fixtures.cluster import capabilities
+from fixtures.cluster.cluster import Cluster
+from fixtures.cluster.deployment import deploy_stacks
+from fixtures.cluster.inventory import load_inventory
+from fixtures.cluster.power import CommandPower
+from fixtures.cluster.twin.lifecycle import StandingTwin
+from fixtures.errors import CutoverError
+from load.availability import AvailabilityProbe
+from load.checks import Target
+from signoff import evidence
+from verify.steady import await_steady, task_story
+
+RECOVERY_SECONDS = 300.0
+
+STANDINGS = {
+    "edge": "HAProxy stands where the plan has Traefik",
+    "ws-gateway, ws-company, ws-trades, ws-news, ws-discovery": "one small web service stands for "
+    "each; it speaks real HTTP and reads and writes PostgreSQL",
+    "PostgreSQL, Redis": "real, Debian's packages",
+}
+
+
+@pytest.fixture(scope="session")
+def standing_twin(pytestconfig: pytest.Config) -> StandingTwin | None:
+    """Return the twin to stand up, or None when an inventory names servers."""
+    if pytestconfig.option.inventory is not None:
+        return None
+    return StandingTwin(pytestconfig.option.twin, keep=pytestconfig.option.keep_cluster)
+
+
+@pytest.fixture(scope="session")
+def cluster(
+    pytestconfig: pytest.Config, standing_twin: StandingTwin | None, run: Any
+) -> Iterator[Cluster]:
+    """Yield the cluster under test; a twin goes down in the end unless it is to be kept."""
+    with ExitStack() as stack:
+        try:
+            if standing_twin is not None:
+                found = stack.enter_context(standing_twin)
+            else:
+                inventory = load_inventory(pytestconfig.option.inventory)
+                found = stack.enter_context(Cluster(inventory, CommandPower(inventory)))
+            run.cluster = found.name
+            versions = {n.hostname: n.engine_version for n in found.snapshot().nodes}
+        except CutoverError as error:
+            pytest.exit(f"error: {error}", returncode=4)
+        run.environment |= {f"engine on {name}": version for name, version in versions.items()}
+        yield found
+
+
+@pytest.fixture(scope="session")
+def deployed(cluster: Cluster, standing_twin: StandingTwin | None, run: Any) -> None:
+    """Deploy the plan's stacks on a twin; servers have theirs already."""
+    found = capabilities.probe(cluster)
+    run.notes += found.notes()
+    run.environment["endpoint mode"] = found.endpoint_mode
+    run.environment["port mode"] = found.port_mode
+    if standing_twin is None:
+        return
+    run.standins |= STANDINGS
+    run.notes.append(
+        "Clients ask every node at once and take the first right answer: that clients find the "
+        "node with the edge (DNS, a floating address) is not tested."
+    )
+    deploy_stacks(cluster, standing_twin.images, found)
+
+
+@pytest.fixture
+def chaos(pytestconfig: pytest.Config, cluster: Cluster) -> Iterator[NodeFaults]:
+    """Yield the scenario's faults; afterwards they are healed and the cluster proven steady."""
+    faults = NodeFaults(cluster, pytestconfig.option.allow_chaos)
+    yield faults
+    if faults.lost:
+        progress.say("  healing what the scenario left broken")
+    faults.heal()
+    if faults.happened:
+        await_steady(cluster, within=RECOVERY_SECONDS)
+
+
+@pytest.fixture
+def start_clients(
+    cluster: Cluster, run: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[[Sequence[Target], float], AvailabilityProbe]]:
+    """Yield what starts clients; in the end they stop and what they saw is attached."""
+    with ExitStack() as stack:
+        started: list[AvailabilityProbe] = []
+
+        def start(targets: Sequence[Target], rate: float) -> AvailabilityProbe:
+            probe = stack.enter_context(AvailabilityProbe(targets, rate, tmp_path))
+            started.append(probe)
+            return probe
+
+        yield start
+        for probe in started:
+            probe.stop()
+            evidence.attach_clients(request.node.name, run.folder, probe)
+
+
+@pytest.fixture(autouse=True)
+def explain_failure(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Attach what Swarm and the engines said when a scenario did not pass."""
+    yield
+    if "cluster" in request.fixturenames and evidence.has_failed(request.node):
+        cluster: Cluster = request.getfixturevalue("cluster")
+        evidence.attach_story(lambda: task_story(cluster), "What Swarm says of its tasks")
+        for node in cluster.nodes.values():
+            if node.has_power:
+                evidence.attach_story(node.engine_log, f"Engine log of {node.name}, last lines")
