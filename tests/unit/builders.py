@@ -15,7 +15,7 @@ WORKERS = ("w1",)
 ROLES = {**dict.fromkeys(MANAGERS, "manager"), **dict.fromkeys(WORKERS, "worker")}
 
 
-def node(hostname: str, /, role: str = "manager", **changed: Any) -> SwarmNode:
+def node(hostname: str, role: str = "manager", /, **changed: Any) -> SwarmNode:
     """A ready, active, reachable node with the id `id-<hostname>`."""
     values: dict[str, Any] = {
         "id": f"id-{hostname}",
