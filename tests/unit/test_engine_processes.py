@@ -38,9 +38,8 @@ def test_descendants_come_with_their_roots() -> None:
 def test_a_pidfile_that_names_another_process_is_not_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(places, "run_folder", lambda: tmp_path)
     assert processes.daemon() is None
-    places.pid_file().parent.mkdir(parents=True)
     for content in ("1", "4194305", "", "x"):
         places.pid_file().write_text(content)
         assert processes.daemon() is None
@@ -62,5 +61,8 @@ def test_sockets_fit_whatever_the_state_folder(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", f"/tmp/{'x' * 150}")
     assert len(str(places.exec_root() / "containerd/containerd-debug.sock")) <= 107
+    one = places.run_folder()
+    monkeypatch.setenv("XDG_STATE_HOME", f"/tmp/{'y' * 150}")
+    assert places.run_folder() != one
     monkeypatch.setenv("XDG_STATE_HOME", "/tmp/short")
     assert places.run_folder() == Path("/tmp/short/cutover/engine")
