@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 from fixtures.cluster.power import Instant
 from fixtures.waiting import Pending, how_long
 from load import outages, validity
 from load.availability import AvailabilityProbe
 from load.outages import Recovery
-
-_LISTED = 10
+from load.samples import NOT_AWAITED, Sample
 
 
 def wrong_answers(probe: AvailabilityProbe) -> tuple[list[str], int]:
-    """Return what was wrong with each request that was not good, and how many were sent."""
+    """Return, by kind, what was wrong with requests that were not good; and how many were sent."""
     problems: list[str] = []
     asked = 0
     for target in probe.targets:
         samples = probe.samples(target.name)
         asked += len(samples)
-        bad = [sample for sample in samples if not sample.ok]
-        problems += [f"{target.name}: {sample.entries}" for sample in bad[:_LISTED]]
-        if len(bad) > _LISTED:
-            problems.append(f"{target.name}: {len(bad) - _LISTED} more")
+        kinds = Counter(_kinds(sample) for sample in samples if not sample.ok)
+        problems += [f"{target.name}: {count} x {kind}" for kind, count in kinds.most_common()]
     return problems, asked
+
+
+def _kinds(sample: Sample) -> str:
+    """Name what the entries answered, each kind once."""
+    return " / ".join(sorted(set(sample.entries.values()) - {NOT_AWAITED}))
 
 
 def objections(probe: AvailabilityProbe) -> list[str]:

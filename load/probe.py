@@ -17,10 +17,9 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
-import httpx
-
+from load import http10
 from load.checks import Target, verdict
-from load.samples import Sample
+from load.samples import NOT_AWAITED, Sample
 
 _PR_SET_PDEATHSIG = 1
 
@@ -31,30 +30,24 @@ async def probe(targets: list[Target], config: dict[str, Any], output: TextIO) -
     started = time.monotonic()
     last = started + float(config["duration"])
     pending: set[asyncio.Task[None]] = set()
-    transport_limits = httpx.Limits(max_keepalive_connections=0)
-    async with httpx.AsyncClient(
-        timeout=timeout, limits=transport_limits, trust_env=False, verify=True
-    ) as client:
-        index = 0
-        while (due := started + index / rate) < last:
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            for target in targets:
-                task = asyncio.create_task(_ask(client, target, due, timeout, output))
-                pending.add(task)
-                task.add_done_callback(pending.discard)
-            index += 1
-        await asyncio.gather(*pending)
+    index = 0
+    while (due := started + index / rate) < last:
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        for target in targets:
+            task = asyncio.create_task(_ask(target, due, timeout, output))
+            pending.add(task)
+            task.add_done_callback(pending.discard)
+        index += 1
+    await asyncio.gather(*pending)
 
 
-async def _ask(
-    client: httpx.AsyncClient, target: Target, due: float, timeout: float, output: TextIO
-) -> None:
+async def _ask(target: Target, due: float, timeout: float, output: TextIO) -> None:
     """Ask all entries side by side; the first right answer ends the sample."""
     started = time.monotonic()
     results: dict[str, str] = {}
     served_by, ended, ok = "", 0.0, False
     asks = {
-        asyncio.create_task(_get(client, target, url, timeout)): name
+        asyncio.create_task(_get(target, url, timeout)): name
         for name, url in target.entries.items()
     }
     waiting = set(asks)
@@ -68,25 +61,25 @@ async def _ask(
     ended = ended or time.monotonic()
     for task in waiting:
         task.cancel()
-        results[asks[task]] = "not awaited"
+        results[asks[task]] = NOT_AWAITED
     sample = Sample(target.name, due, started, ended, ok, results, served_by)
     output.write(sample.as_line() + "\n")
     output.flush()
 
 
-async def _get(
-    client: httpx.AsyncClient, target: Target, url: str, timeout: float
-) -> tuple[str, str]:
+async def _get(target: Target, url: str, timeout: float) -> tuple[str, str]:
     try:
         async with asyncio.timeout(timeout):
-            response = await client.get(url, headers={"Connection": "close"})
-        return verdict(target, response.status_code, response.content)
-    except (httpx.TimeoutException, TimeoutError):
+            status, body = await http10.get(url)
+    except TimeoutError:
         return "timeout", ""
-    except httpx.ConnectError:
+    except ConnectionRefusedError:
         return "refused", ""
-    except httpx.HTTPError as error:
+    except http10.BadAnswer as error:
+        return str(error), ""
+    except OSError as error:
         return f"broken: {type(error).__name__}", ""
+    return verdict(target, status, body)
 
 
 def _die_with_parent(parent: int) -> None:

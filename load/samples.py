@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+# What an entry is marked with when another one gave the right answer first.
+NOT_AWAITED = "not awaited"
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

@@ -9,6 +9,10 @@ from fixtures.cluster.cluster import Cluster
 from fixtures.errors import CutoverError
 from fixtures.waiting import Pending
 
+# In the engine's own words, "The swarm does not have a leader. It's possible that too few managers
+# are online".
+_NO_LEADER = "does not have a leader"
+
 
 class State(StrEnum):
     """What the managers can do together."""
@@ -16,6 +20,7 @@ class State(StrEnum):
     WHOLE = "whole"
     DEGRADED = "degraded"
     LOST = "lost"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +35,20 @@ class ControlPlane:
 
 
 def control_plane(cluster: Cluster) -> ControlPlane:
-    """Ask every manager. Lost means that no manager knows a leader: nothing is rescheduled."""
-    answers, healthy, led = [], 0, 0
+    """Ask every manager. Lost means that one says there is no leader, and none knows one.
+
+    Silence alone is unknown: a manager that is slow may still be part of a whole.
+    """
+    answers, healthy, led, leaderless = [], 0, 0, 0
     for manager in cluster.managers:
         try:
             snapshot = cluster.snapshot(asked_of=manager, timeout=4)
         except CutoverError as error:
             answers.append(f"{manager.name}: {error.what}")
+            leaderless += _NO_LEADER in error.what
             continue
         leader = snapshot.leader()
+        leaderless += leader is None
         unreachable = [
             n.hostname
             for n in snapshot.nodes
@@ -52,7 +62,9 @@ def control_plane(cluster: Cluster) -> ControlPlane:
         )
     if healthy == len(cluster.managers):
         return ControlPlane(State.WHOLE, tuple(answers))
-    return ControlPlane(State.DEGRADED if led else State.LOST, tuple(answers))
+    if led:
+        return ControlPlane(State.DEGRADED, tuple(answers))
+    return ControlPlane(State.LOST if leaderless else State.UNKNOWN, tuple(answers))
 
 
 def in_state(cluster: Cluster, state: State) -> bool | Pending:

@@ -4,7 +4,7 @@ Feature: Clients reach the plan's services through the edge
   @blocker
   Scenario: The right service answers each route
     Given the plan's services are running
-    When clients ask these routes 10 times a second for 5 seconds
+    When clients ask these routes 2 times a second for 10 seconds
       | route          | key              | service      |
       | /              | service          | ws-gateway   |
       | /api/company   | upstream.service | ws-company   |
