@@ -94,3 +94,22 @@ def node_ready(
         what=f"{failover.node} Ready",
     )
     measure.duration("node Ready after power-on", took, limit=seconds)
+
+
+@then(
+    parsers.parse(
+        "a lost leader is noticed within {seconds:g} seconds at worst, "
+        "by the dispatcher's heartbeat"
+    )
+)
+def worst_case(cluster: Cluster, seconds: float, measure: Any) -> None:
+    """Computed from the heartbeat in force, since no single drill shows the worst."""
+    heartbeat = cluster.heartbeat_seconds()
+    measure.note("dispatcher heartbeat", heartbeat, unit="s")
+    measure(
+        "worst case of noticing a lost leader",
+        failovers.worst_leader_detection(heartbeat),
+        limit=seconds,
+        unit="s",
+        reason=failovers.heartbeat_remedy(heartbeat, seconds),
+    )

@@ -17,8 +17,34 @@ from fixtures.cluster.swarm import Snapshot, Task
 from fixtures.errors import CutoverError
 from fixtures.waiting import NeverTrue, Pending, Waited, eventually
 
-_POLL_SECONDS = 0.25
+_POLL_SECONDS = 0.4
 _POLL_TIMEOUT = 2.0
+
+
+# swarmkit: a manager starts an election 10 to 19 ticks of 1 s after the leader's last word; a new
+# dispatcher then waits for 3 heartbeats of grace, twice as long as usual, each up to 10 % late.
+_ELECTION_SECONDS = 20.0
+_HEARTBEATS_OF_GRACE = 6
+_HEARTBEAT_JITTER = 1.1
+
+
+def worst_leader_detection(heartbeat: float) -> float:
+    """Return how long Swarm may take to call a lost leader's node down, in seconds.
+
+    `heartbeat` is the dispatcher's period in seconds. From swarmkit's manager/dispatcher (grace
+    multiplier 3, doubled after a leader change) and manager/state/raft (election ticks).
+    """
+    return _ELECTION_SECONDS + _HEARTBEATS_OF_GRACE * heartbeat * _HEARTBEAT_JITTER
+
+
+def heartbeat_remedy(heartbeat: float, limit: float) -> str:
+    """Say what to do when the worst case is beyond `limit` seconds; empty when it is not."""
+    if worst_leader_detection(heartbeat) <= limit:
+        return ""
+    return (
+        f"the heartbeat is {heartbeat:g} s; a shorter one helps: "
+        "docker swarm update --dispatcher-heartbeat 3s"
+    )
 
 
 @dataclass(frozen=True, slots=True)
