@@ -8,7 +8,7 @@ from chaos.guard import Situation, check_allowed, check_node_loss
 from fixtures import progress
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.cluster.power import Instant
-from fixtures.errors import CutoverError
+from fixtures.errors import CannotProve, CutoverError
 
 
 class NodeFaults:
@@ -42,9 +42,13 @@ class NodeFaults:
     def power_off(self, node: Node, *, quorum_may_be_lost: bool = False) -> Instant:
         """Cut the node's power; returns when. Raises `Refused` by the guard, `CannotProve`."""
         check_node_loss(self._situation(), node.name, quorum_may_be_lost=quorum_may_be_lost)
-        self._lost.append(node.name)
+        self._lost.append(node.name)  # before it happens: an undo too many does no harm
+        try:
+            instant = node.power_off()
+        except CannotProve:
+            self._lost.remove(node.name)
+            raise
         self.happened = True
-        instant = node.power_off()
         progress.say(f"  ✂ {node.name} has lost its power")
         return instant
 

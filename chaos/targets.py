@@ -31,7 +31,11 @@ def hostname_in_role(snapshot: Snapshot, role: str, order: list[str]) -> str:
     if role == "the leader":
         return _only(role, [leader.hostname] if leader else [])
     if role == "a manager that is not the leader":
-        others = [name for name in managers if leader is None or name != leader.hostname]
+        others = [
+            name
+            for name in managers
+            if leader is not None and name != leader.hostname and _is_ready(snapshot, name)
+        ]
         return _only(role, others[:1])
     if role == "the worker":
         return _only(role, [n for n in order if n not in managers and snapshot.node_named(n)])
@@ -45,6 +49,11 @@ def hostname_in_role(snapshot: Snapshot, role: str, order: list[str]) -> str:
         remedy=f"Name a node ({', '.join(order)}), the leader, a manager that is not the leader, "
         "the worker, or the node that runs SERVICE.",
     )
+
+
+def _is_ready(snapshot: Snapshot, hostname: str) -> bool:
+    node = snapshot.node_named(hostname)
+    return node is not None and node.ready
 
 
 def _only(role: str, found: list[str]) -> str:

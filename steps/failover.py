@@ -57,10 +57,13 @@ def lose_node(
 ) -> Failover:
     """Cut the power and look until Swarm has dealt with it, or the time is over."""
     node = node_in_role(cluster, role)
-    displaced = failovers.displaced_by(cluster.snapshot(), node.name, may_stay_down)
+    before = cluster.snapshot()
+    displaced = failovers.displaced_by(before, node.name, may_stay_down)
     fault = chaos.power_off(node)
     clients.mark("fault", at=fault.at)
-    seen = failovers.watch(cluster, Failover(node.name, fault, displaced), within=seconds)
+    leader = before.leader()
+    led = leader is not None and leader.hostname == node.name
+    seen = failovers.watch(cluster, Failover(node.name, fault, displaced, led), within=seconds)
     clients.events += seen.events()
     return seen
 

@@ -95,9 +95,10 @@ def discovery_problems(
             expected = _addresses_by_network(snapshot, by_name[finding.name].service)
             if not expected:
                 problems.append(f"{where}: no task of it runs")
-            elif finding.task_addresses and set(finding.task_addresses) not in expected.values():
+            elif not finding.failures and set(finding.task_addresses) not in expected.values():
+                resolved = ", ".join(finding.task_addresses) or "nothing"
                 problems.append(
-                    f"{where}: resolves to {', '.join(finding.task_addresses)}, its tasks have "
+                    f"{where}: resolves to {resolved}, its tasks have "
                     + " or ".join(
                         f"{', '.join(sorted(addresses))} on {network}"
                         for network, addresses in expected.items()
@@ -112,7 +113,14 @@ def endpoints_of(snapshot: Snapshot, names: Sequence[str]) -> list[Endpoint]:
     """Look up how each service is asked. Raises `CutoverError` for an unknown one."""
     found = []
     for name in names:
-        known = catalogue.service(name)
+        try:
+            known = catalogue.service(name)
+        except KeyError:
+            raise CutoverError(
+                f"how to ask {name!r} is not known",
+                where="fixtures/stacks/catalogue.py",
+                remedy="Add it to SERVICES with its port and protocol.",
+            ) from None
         found.append(
             Endpoint(
                 name=name,

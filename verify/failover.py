@@ -57,11 +57,15 @@ class Seen:
 
 @dataclass
 class Failover:
-    """What was seen after `node` was lost at `fault`; times are filled in as they are seen."""
+    """What was seen after `node` was lost at `fault`; times are filled in as they are seen.
+
+    `led`: it was the leader, so that another one had to be elected.
+    """
 
     node: str
     fault: Instant
     displaced: tuple[Task, ...]
+    led: bool = False
     control_plane: Seen | None = None
     detected: Seen | None = None
     moved: dict[str, Seen] = field(default_factory=dict)
@@ -106,10 +110,9 @@ class Failover:
     def observe(self, snapshot: Snapshot, polled: Instant) -> None:
         """Take in one look at the Swarm, made at `polled`."""
         seen = self._since_fault(polled)
-        if self.control_plane is None and snapshot.leader() is not None:
-            leader = snapshot.leader()
-            if leader is not None and leader.hostname != self.node:
-                self.control_plane = seen
+        leader = snapshot.leader()
+        if self.led and self.control_plane is None and leader and leader.hostname != self.node:
+            self.control_plane = seen
         lost = snapshot.node_named(self.node)
         if self.detected is None and lost is not None and lost.state == "down":
             self.detected = seen
@@ -120,7 +123,7 @@ class Failover:
                 for other in snapshot.tasks_of(task.service)
             ):
                 self.moved[task.name] = seen
-        self._last_poll = polled.at
+        self._last_poll = polled.at - polled.error
 
     def _since_fault(self, polled: Instant) -> Seen:
         """Place an event between the look before and this one."""

@@ -70,7 +70,8 @@ def leaders(views: Mapping[str, Snapshot]) -> set[str]:
 
 def label_problems(nodes: Sequence[SwarmNode], expected: Sequence[Mapping[str, str]]) -> list[str]:
     """Compare node labels with rows of `node`, `label`, `value`."""
-    actual = {node.hostname: node.labels for node in nodes}
+    # A node that joined again has an older entry that is down; the living one counts.
+    actual = {n.hostname: n.labels for n in sorted(nodes, key=lambda n: n.ready)}
     problems = []
     for row in expected:
         value = actual.get(row["node"], {}).get(row["label"])

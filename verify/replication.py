@@ -66,7 +66,7 @@ class Receiver:
 def connected(cluster: Cluster, server: Server) -> Iterator[psycopg.Connection[Any]]:
     """Connect to the server's running task with the password that its own secret holds.
 
-    Raises `Unreachable` when it does not accept the connection.
+    Raises `Unreachable` when it does not accept the connection, or drops it on the way.
     """
     password = _password(cluster, server.password_of)
     with cluster.reach(server.service, POSTGRES_PORT, socket_name=f".s.PGSQL.{POSTGRES_PORT}") as s:
@@ -85,8 +85,13 @@ def connected(cluster: Cluster, server: Server) -> Iterator[psycopg.Connection[A
             raise Unreachable(
                 " ".join(str(error).split()), where=f"service {server.service}"
             ) from error
-        with connection:
-            yield connection
+        try:
+            with connection:
+                yield connection
+        except psycopg.OperationalError as error:
+            raise Unreachable(
+                " ".join(str(error).split()), where=f"service {server.service}"
+            ) from error
 
 
 def senders(primary: psycopg.Connection[Any]) -> list[Sender]:

@@ -5,30 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fixtures.cluster.cluster import Cluster, Node
+from fixtures.cluster.constraints import eligible
 from fixtures.cluster.swarm import Service, Snapshot, SwarmNode, Task, alive_tasks
 from fixtures.errors import CutoverError
 from fixtures.waiting import Pending, eventually
+
+_UPDATING = {"updating", "paused", "rollback_started", "rollback_paused"}
 
 
 def node_problems(
     snapshot: Snapshot, expected: Sequence[str], managers: Sequence[str]
 ) -> list[str]:
     """Say what keeps the nodes from being whole: `expected` host names, of them `managers`."""
-    problems = []
-    for hostname in expected:
-        node = snapshot.node_named(hostname)
-        if node is None:
-            problems.append(f"node {hostname} is not in the Swarm")
-        elif not node.ready:
-            problems.append(f"node {hostname} is {node.state}")
-        elif node.availability != "active":
-            problems.append(f"node {hostname} is {node.availability}")
-        elif hostname in managers and node.reachability != "reachable":
-            problems.append(f"manager {hostname} is {node.reachability or 'not a manager'}")
+    found = [_node_problem(snapshot, hostname, hostname in managers) for hostname in expected]
+    problems = [problem for problem in found if problem]
     leaders = [node.hostname for node in snapshot.nodes if node.leader]
     if len(leaders) != 1:
         problems.append(f"{len(leaders)} leaders: {', '.join(leaders) or 'none'}")
     return problems
+
+
+def _node_problem(snapshot: Snapshot, hostname: str, manager: bool) -> str:
+    node = snapshot.node_named(hostname)
+    if node is None:
+        return f"node {hostname} is not in the Swarm"
+    if not node.ready:
+        return f"node {hostname} is {node.state}"
+    if node.availability != "active":
+        return f"node {hostname} is {node.availability}"
+    if manager and node.reachability != "reachable":
+        return f"manager {hostname} is {node.reachability or 'not a manager'}"
+    return ""
 
 
 def service_problems(snapshot: Snapshot) -> list[str]:
@@ -42,7 +49,7 @@ def service_problems(snapshot: Snapshot) -> list[str]:
                 f"{service.name}: {len(alive)} of {wanted} tasks running"
                 + _latest_error(snapshot.tasks_of(service.name))
             )
-        elif service.update_state in {"updating", "rollback_started", "paused"}:
+        elif service.update_state in _UPDATING:
             problems.append(f"{service.name}: update is {service.update_state}")
     return problems
 
@@ -73,13 +80,8 @@ def node_is_whole(cluster: Cluster, node: Node) -> bool | Pending:
         return Pending(str(error))
     if state != "active":
         return Pending(f"its own engine says {state}")
-    managers = [node.name] if node.is_manager else []
-    problems = [
-        problem
-        for problem in node_problems(snapshot, [node.name], managers)
-        if "leaders" not in problem
-    ]
-    return Pending("; ".join(problems)) if problems else True
+    problem = _node_problem(snapshot, node.name, node.is_manager)
+    return Pending(problem) if problem else True
 
 
 def await_steady(cluster: Cluster, *, within: float) -> None:
@@ -108,7 +110,10 @@ def task_story(cluster: Cluster) -> str:
 def _wanted(service: Service, nodes: Sequence[SwarmNode]) -> int:
     if service.replicas is not None:
         return service.replicas
-    return sum(node.availability == "active" and node.ready for node in nodes)
+    return sum(
+        node.availability == "active" and node.ready and eligible(node, service.constraints)
+        for node in nodes
+    )
 
 
 def _latest_error(tasks: Sequence[Task]) -> str:

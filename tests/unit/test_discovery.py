@@ -93,11 +93,6 @@ def test_every_node_is_judged() -> None:
     ]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="discovery_problems compares addresses only where there are some: a name that resolves "
-    "to nothing, without a failure beside it, passes",
-)
 def test_resolving_to_nothing_is_a_problem() -> None:
     assert problems(finding(), running({"backend": A})) != []
 
@@ -215,11 +210,6 @@ def test_a_service_that_is_not_deployed_has_no_endpoint() -> None:
         discovery.endpoints_of(snapshot(), ["ws-news"])
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=KeyError,
-    reason="endpoints_of promises CutoverError; catalogue.service raises KeyError",
-)
 def test_a_service_that_the_catalogue_does_not_have_is_the_users_mistake() -> None:
     with pytest.raises(CutoverError, match="absent"):
         discovery.endpoints_of(snapshot(services=[service("absent")]), ["absent"])

@@ -135,11 +135,6 @@ def test_a_label_that_is_not_as_wanted_is_a_problem(seen: Any, is_: str) -> None
     assert formation.label_problems(seen, TIER_CORE) == [f"m1: label tier is {is_}, not core"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="label_problems keys by host name and the last entry wins: the labels of a down entry "
-    "hide that the node, joined again, has none",
-)
 def test_labels_of_a_node_that_joined_again_are_read_from_its_living_entry() -> None:
     old = node("m1", id="old", state="down", labels={"tier": "core"})
     assert formation.label_problems([node("m1"), old], TIER_CORE) != []
@@ -214,6 +209,12 @@ def test_a_task_out_of_its_place_is_a_problem(place: str, on: list[str], problem
 @pytest.mark.parametrize("place", ["node m1", "label tier=core"])
 def test_a_service_that_runs_nowhere_is_a_problem(place: str) -> None:
     assert placement(place) == (["web runs nowhere"], 0)
+
+
+def test_other_services_tasks_do_not_count() -> None:
+    services = [service("web"), service("db")]
+    seen = snapshot(services=services, tasks=[task("shop_web", on="m1"), task("shop_db", on="m2")])
+    assert formation.placement_problems(seen, {"web": "node m1"}) == ([], 1)
 
 
 def test_a_service_that_is_not_deployed_is_a_problem() -> None:

@@ -160,18 +160,10 @@ def test_missing_host_keys_are_refused_with_how_to_collect_them(folder: Path) ->
     assert "ssh-keyscan" in message
 
 
-@pytest.mark.xfail(
-    strict=True, reason="_relative_to says 'inventory of shop', not which file: where= lacks path"
-)
 def test_missing_host_keys_name_the_inventory_file(folder: Path) -> None:
     assert str(folder / "shop.yml") in refusal(folder, changed(known_hosts="absent"))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=UnicodeDecodeError,
-    reason="load_inventory catches OSError and YAMLError; UnicodeDecodeError is a ValueError",
-)
 def test_a_file_that_is_not_text_is_refused(folder: Path) -> None:
     path = folder / "shop.yml"
     path.write_bytes(b"cluster: \xff\xfe")
@@ -179,25 +171,16 @@ def test_a_file_that_is_not_text_is_refused(folder: Path) -> None:
         load_inventory(path)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="yaml.safe_load keeps the last of two equal keys: a node vanishes unsaid"
-)
 def test_a_node_given_twice_is_refused(folder: Path) -> None:
     text = yaml.safe_dump(GOOD) + "  m1:\n    address: 192.0.2.9\n    role: manager\n"
     assert "m1" in refusal(folder, text)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="node names are unchecked, though they become ssh Host patterns and paths"
-)
 @pytest.mark.parametrize("name", ["*", "a b", "../m1", "m1\n  ProxyCommand id"])
 def test_a_node_name_that_no_host_can_have_is_refused(folder: Path, name: str) -> None:
     refusal(folder, changed(nodes={**GOOD["nodes"], name: {"address": "x", "role": "worker"}}))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="min_length=1 lets blanks and unbalanced quotes through to CommandPower"
-)
 @pytest.mark.parametrize("command", [" ", 'ipmitool "power'])
 def test_a_power_command_that_cannot_be_split_is_refused(folder: Path, command: str) -> None:
     message = refusal(folder, with_node(power={"off": command, "on": "x"}))

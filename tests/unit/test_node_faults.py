@@ -151,11 +151,6 @@ def test_what_heal_could_not_undo_it_tries_again(cluster: FakeCluster, faults: N
     assert faults.lost == ()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="power_off records the node before it learns that there is no power control: "
-    "heal then fails on a node that nothing was done to, and unproven turns into an error",
-)
 def test_a_node_without_power_control_is_not_lost(cluster: FakeCluster, faults: NodeFaults) -> None:
     node = cluster.nodes["w1"]
     node.refusal = CannotProve("no power control")

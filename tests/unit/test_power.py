@@ -103,14 +103,3 @@ def test_without_commands_nothing_can_be_proven(action: str) -> None:
 def test_a_server_cannot_be_frozen(action: str) -> None:
     with pytest.raises(CannotProve, match="node m1"):
         getattr(commands(), action)("m1")
-
-
-@pytest.mark.xfail(
-    strict=True,
-    raises=(ValueError, IndexError),
-    reason="shlex's ValueError and an empty command's IndexError pass through _run",
-)
-@pytest.mark.parametrize("command", [" ", 'ipmitool "power'])
-def test_a_command_that_cannot_be_split_is_the_users_mistake(command: str) -> None:
-    with pytest.raises(CutoverError):
-        commands(off=command).off("m1")

@@ -1,4 +1,4 @@
-"""The control plane's three states."""
+"""The control plane's states."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from verify.quorum import State, control_plane, in_state
 
 WHOLE = snapshot()
 SILENT = Unreachable("no route", where="node", remedy="wait")
+# The engine's own words on a manager without quorum.
+NO_QUORUM = Unreachable(
+    "engine: rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that"
+    " too few managers are online. Make sure more than half of the managers are online."
+)
 
 
 def says(**changed: Any) -> Snapshot:
@@ -38,7 +43,9 @@ M3_UNREACHABLE = says(m3={"reachability": "unreachable"})
         pytest.param((WHOLE, WHOLE, LEADERLESS), State.DEGRADED, id="one knows no leader"),
         pytest.param((SILENT, SILENT, LEADERLESS), State.LOST, id="the last knows no leader"),
         pytest.param((LEADERLESS,) * 3, State.LOST, id="none knows a leader"),
-        pytest.param((SILENT,) * 3, State.LOST, id="all are silent"),
+        pytest.param((SILENT, SILENT, NO_QUORUM), State.LOST, id="the last says so itself"),
+        pytest.param((WHOLE, SILENT, NO_QUORUM), State.DEGRADED, id="one is cut off"),
+        pytest.param((SILENT,) * 3, State.UNKNOWN, id="silence alone proves nothing"),
     ],
 )
 def test_the_state_follows_from_what_each_manager_says(answers: Any, state: State) -> None:
@@ -59,8 +66,8 @@ def test_being_in_the_state_is_true() -> None:
     assert in_state(cluster(WHOLE, WHOLE, WHOLE), State.WHOLE) is True
 
 
-@pytest.mark.parametrize("wanted", [State.WHOLE, State.DEGRADED])
+@pytest.mark.parametrize("wanted", [State.WHOLE, State.DEGRADED, State.LOST])
 def test_being_in_another_state_is_pending_with_what_is_so(wanted: State) -> None:
     outcome = in_state(cluster(SILENT, SILENT, SILENT), wanted)
     assert isinstance(outcome, Pending)
-    assert outcome.reason == "lost: m1: no route; m2: no route; m3: no route"
+    assert outcome.reason == "unknown: m1: no route; m2: no route; m3: no route"

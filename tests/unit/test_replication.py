@@ -254,12 +254,6 @@ def test_a_server_that_refuses_the_connection_is_a_problem_not_an_error(
     ]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=psycopg.OperationalError,
-    reason="connected() guards psycopg.connect only: a server that dies during a query, as after "
-    "a kill, raises psycopg.OperationalError out of every predicate that waits for it",
-)
 def test_a_server_that_dies_during_a_query_is_a_problem_not_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -131,12 +131,7 @@ def test_the_newest_error_is_told() -> None:
         "updating",
         "paused",
         "rollback_started",
-        pytest.param(
-            "rollback_paused",
-            marks=pytest.mark.xfail(
-                strict=True, reason="service_problems does not list rollback_paused"
-            ),
-        ),
+        "rollback_paused",
     ],
 )
 def test_a_service_in_an_update_is_a_problem(state: str) -> None:
@@ -149,9 +144,6 @@ def test_a_service_whose_update_is_over_is_no_problem(state: str) -> None:
     assert problems_of_service(service("web", update_state=state), task("shop_web")) == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="_wanted counts every active node, whatever the service's constraints"
-)
 def test_a_constrained_global_service_is_wanted_on_eligible_nodes_only() -> None:
     on_managers = service("web", None, constraints=("node.role == manager",))
     three = [task("shop_web", None, on=name) for name in MANAGERS]
@@ -220,9 +212,6 @@ def test_a_side_that_does_not_answer_is_pending(deaf: str) -> None:
     assert reason(whole(cluster, "w1")) == "no answer"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="node_is_whole drops every problem with 'leaders' in it, names included"
-)
 def test_a_node_whose_name_speaks_of_leaders_is_judged_too() -> None:
     seen = snapshot([node("leaders", "worker", state="down"), node("m1", leader=True)])
     cluster = FakeCluster(seen, {"leaders": "worker", "m1": "manager"})

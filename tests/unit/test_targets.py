@@ -102,17 +102,11 @@ def test_words_that_name_nothing_are_refused_with_those_that_do(role: str) -> No
         hostname_in_role(seen("m1"), role, ORDER)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="'a manager that is not the leader' may be one that is down already"
-)
 def test_a_manager_that_is_down_is_not_worth_killing() -> None:
     seen_now = snapshot(nodes(m2={"state": "down", "reachability": "unreachable"}))
     assert hostname_in_role(seen_now, "a manager that is not the leader", ORDER) == "m3"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="without a known leader any manager passes for one that does not lead"
-)
 def test_without_a_leader_no_manager_is_known_not_to_lead() -> None:
     with pytest.raises(NoTarget):
         hostname_in_role(

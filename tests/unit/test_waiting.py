@@ -29,7 +29,7 @@ def said() -> Iterator[list[str]]:
 
 
 def true_from(clock: Clock, moment: float, look: float = 0.0) -> Callable[[], object]:
-    """A predicate that is true from `moment` on; each look takes `look` seconds, read at its end"""
+    """A predicate that is true from `moment` on; each look ends `look` seconds after it began."""
 
     def predicate() -> object:
         clock.pass_(look)
@@ -135,6 +135,12 @@ def test_a_long_wait_says_what_it_waits_for_every_five_seconds(
     ]
 
 
+def test_a_wait_that_failed_says_its_time_too(clock: Clock, said: list[str]) -> None:
+    with pytest.raises(NeverTrue):
+        eventually(lambda: Pending("no"), within=4, every=1, what="x")
+    assert said[-1] == "  … x: waited 4.0 s"
+
+
 def test_the_time_lies_between_the_last_look_that_failed_and_the_one_that_did_not(
     clock: Clock,
 ) -> None:
@@ -167,6 +173,7 @@ def test_what_never_came_true_gives_a_bound_above_the_deadline_and_the_reason(
     took = how_long(true_from(clock, 999), within=10, every=1, what="door open")
     assert took.seconds > 10
     assert took.seconds == pytest.approx(10)
+    assert took.error == 0.0
     assert "door open" in took.reason
     assert "not yet" in took.reason
 
