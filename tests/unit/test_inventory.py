@@ -116,6 +116,7 @@ def test_a_dumped_power_command_is_read_back(folder: Path) -> None:
         pytest.param(with_node(entry="127.0.0.1:80"), "nodes.m1.entry: must start", id="entry"),
         pytest.param(with_node(power={"off": "x"}), "nodes.m1.power.on: ", id="half a power"),
         pytest.param(with_node(power={"off": "", "on": "x"}), "nodes.m1.power.off: ", id="no off"),
+        pytest.param(with_node(power={"off": "x", "on": ""}), "nodes.m1.power.on: ", id="no on"),
         pytest.param(
             with_node(role="worker"), "nodes: at least one must have role: manager", id="no manager"
         ),
@@ -139,6 +140,16 @@ def test_all_problems_are_said_at_once(folder: Path) -> None:
     message = refusal(folder, with_node(role="boss", ssh_port=0))
     assert "nodes.m1.role: " in message
     assert "nodes.m1.ssh_port: " in message
+
+
+@pytest.mark.parametrize("port", [1, 65535])
+def test_every_port_that_exists_is_taken(folder: Path, port: int) -> None:
+    assert load_inventory(written(folder, with_node(ssh_port=port))).nodes["m1"].ssh_port == port
+
+
+def test_one_manager_alone_is_a_cluster(folder: Path) -> None:
+    alone = changed(nodes={"m1": GOOD["nodes"]["m1"]})
+    assert load_inventory(written(folder, alone)).managers() == ["m1"]
 
 
 def test_two_nodes_may_share_an_address_on_different_ports(folder: Path) -> None:

@@ -421,10 +421,13 @@ class LaggingPair:
         self._clock = clock
         self._lags = list(lags)
         self._readable = 0.0
+        self.created = False
         self.dropped = False
 
     def primary(self, query: str) -> Sequence[tuple[Any, ...]]:
+        self.created |= query.startswith("create table")
         if query.startswith("insert"):
+            assert self.created
             self._readable = self._clock.now + self._lags.pop(0)
         self.dropped |= query.startswith("drop")
         return []
@@ -443,6 +446,21 @@ def test_the_lag_is_that_of_the_slowest_token(
     assert took.error == pytest.approx(0.005)
     assert took.reason == ""
     assert pair.dropped
+
+
+def test_a_table_that_arrives_later_than_its_token_was_written_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    pair = LaggingPair(clock, [0.5])
+
+    def late(query: str) -> Sequence[tuple[Any, ...]]:
+        if clock.now < 100.3:
+            raise psycopg.errors.UndefinedTable("relation does not exist")
+        return pair.replica(query)
+
+    database = with_answers(monkeypatch, pair.primary, late)
+    took = replication.token_lag(database, PAIR, tokens=1, within=2)
+    assert took.seconds == pytest.approx(0.5, abs=0.011)
 
 
 def test_a_token_that_does_not_arrive_ends_it_with_a_bound(

@@ -210,7 +210,7 @@ def test_past_tasks_belong_to_their_service_too() -> None:
 
 def test_what_runs_on_a_node_is_counted_under_each_of_its_entries() -> None:
     seen = snapshot(
-        [node("m2", id="id-old", state="down"), node("m2", id="id-new")],
+        [node("m1"), node("m2", id="id-old", state="down"), node("m2", id="id-new")],
         tasks=[
             task("shop_a", on="old"),
             task("shop_b", on="new"),
