@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fixtures import progress, waiting
+from fixtures.cluster.constraints import eligible
 from fixtures.cluster.swarm import Service, Task
 from fixtures.errors import CutoverError, Unreachable
 from fixtures.waiting import NeverTrue, Pending
@@ -148,6 +149,31 @@ def test_a_constrained_global_service_is_wanted_on_eligible_nodes_only() -> None
     on_managers = service("web", None, constraints=("node.role == manager",))
     three = [task("shop_web", None, on=name) for name in MANAGERS]
     assert problems_of_service(on_managers, *three) == []
+
+
+@pytest.mark.parametrize(
+    ("constraint", "holds"),
+    [
+        ("node.role == worker", True),
+        ("node.role==worker", True),
+        ("node.role != worker", False),
+        ("node.hostname == w1", True),
+        ("node.hostname == W1", True),
+        ("node.hostname == m1", False),
+        ("node.id == id-w1", True),
+        ("node.labels.tier == core", True),
+        ("node.labels.tier == Core", True),
+        ("node.labels.tier == data", False),
+        ("node.labels.tier != data", True),
+        ("node.labels.disk == ssd", False),
+        ("node.labels.disk != ssd", True),
+        ("node.platform.os == linux", True),
+    ],
+)
+def test_a_constraint_is_read_as_swarm_reads_it(constraint: str, holds: bool) -> None:
+    w1 = node("w1", "worker", labels={"tier": "core"})
+    assert eligible(w1, [constraint]) is holds
+    assert eligible(w1, ["node.role == worker", constraint]) is holds
 
 
 def test_a_whole_cluster_is_steady() -> None:
