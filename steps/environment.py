@@ -13,7 +13,6 @@ from chaos.nodes import NodeFaults
 from fixtures import progress
 from fixtures.cluster import capabilities
 from fixtures.cluster.cluster import Cluster
-from fixtures.cluster.deployment import deploy_stacks
 from fixtures.cluster.inventory import load_inventory
 from fixtures.cluster.power import CommandPower
 from fixtures.cluster.twin.lifecycle import StandingTwin
@@ -75,7 +74,7 @@ def deployed(cluster: Cluster, standing_twin: StandingTwin | None, run: Any) -> 
         "Clients ask every node at once and take the first right answer: that clients find the "
         "node with the edge (DNS, a floating address) is not tested."
     )
-    deploy_stacks(cluster, standing_twin.images, found)
+    standing_twin.deploy(found)
 
 
 @pytest.fixture

@@ -1,0 +1,36 @@
+"""A clean twin is green: real scenarios, as a user runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fixtures import folders
+from fixtures.cluster.cluster import Cluster
+from tests.twin.conftest import Outcome
+
+
+def test_smoke_is_met(run_features: Callable[..., Outcome]) -> None:
+    outcome = run_features("features", "-m", "smoke")
+    assert outcome.status == 0, outcome.output
+    assert {c["verdict"] for c in outcome.signoff["criteria"]} == {"met"}
+    assert not outcome.signoff["ready"], "a part of the features can never be READY"
+
+
+def test_losing_the_worker_is_met_within_the_limit(run_features: Callable[..., Outcome]) -> None:
+    outcome = run_features("features/failover/node_loss.feature", "-k", "worker")
+    assert outcome.status == 0, outcome.output
+    (moved,) = (
+        c for c in outcome.signoff["criteria"] if c["criterion"] == "services run elsewhere"
+    )
+    assert moved["n"] >= 1, "nothing ran on the node that was lost"
+    # Swarm calls a node down after three heartbeats, and restarts its tasks after 2 s.
+    assert 3 * 3 + 2 < moved["value"] < 60
+
+
+def test_an_inventory_is_tested_like_a_twin(
+    cluster: Cluster, run_features: Callable[..., Outcome]
+) -> None:
+    inventory = folders.cluster_folder(cluster.name) / "inventory.yml"
+    outcome = run_features("features/cluster/formation.feature", inventory=inventory)
+    assert outcome.status == 0, outcome.output
+    assert outcome.signoff["cluster"] == cluster.name

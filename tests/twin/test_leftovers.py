@@ -1,0 +1,95 @@
+"""Nothing is left behind, also when the harness is killed with a node off."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from docker import DockerClient
+
+from fixtures.cluster.cluster import Cluster
+from fixtures.cluster.twin.lifecycle import take_down
+from fixtures.cluster.twin.provision import Twin
+from fixtures.engine import find
+from fixtures.waiting import Pending, eventually
+
+ROOT = Path(__file__).parents[2]
+NAME = "leftover"
+# Brings a twin up, cuts a node's power and says so; then waits to be killed.
+VICTIM = f"""
+from chaos.nodes import NodeFaults
+from fixtures.cluster.twin.lifecycle import StandingTwin
+with StandingTwin({NAME!r}, keep=False) as cluster:
+    NodeFaults(cluster).power_off(cluster.node("hpr"))
+    print("BROKEN", flush=True)
+    input()
+"""
+
+
+def leftovers(client: DockerClient) -> list[str]:
+    """Name everything on the engine that belongs to the twin."""
+    label = {"label": f"cutover={NAME}"}
+    return [
+        *(str(c.name) for c in client.containers.list(all=True, filters=label)),
+        *(str(v.name) for v in client.volumes.list(filters=label)),
+        *(str(n.name) for n in client.networks.list(filters=label)),
+    ]
+
+
+def test_a_harness_that_is_killed_mid_failover_leaves_nothing(cluster: Cluster) -> None:
+    """Run beside another twin, which must not notice."""
+    victim = subprocess.Popen(
+        [sys.executable, "-c", VICTIM],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    address = find()
+    assert address is not None
+    client = DockerClient(base_url=address, version="auto", timeout=60)
+    try:
+        assert victim.stdout is not None
+        assert victim.stdout.readline().strip() == "BROKEN"
+        assert len(leftovers(client)) == 4 + 4 + 1
+        os.kill(victim.pid, signal.SIGKILL)
+        victim.wait(timeout=10)
+        eventually(
+            lambda: Pending(", ".join(left)) if (left := leftovers(client)) else True,
+            within=60,
+            what="the reaper took the twin down",
+        )
+    finally:
+        victim.kill()
+        victim.wait(timeout=10)
+        client.close()
+        take_down([NAME])
+    assert not [p for p in Path("/proc").iterdir() if _reaps(p)]
+    assert len([n for n in cluster.snapshot().nodes if n.ready]) == 4
+
+
+def _reaps(process: Path) -> bool:
+    try:
+        words = (process / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"fixtures.cluster.twin.reaper" in words and NAME.encode() in words
+
+
+def test_taking_down_what_does_not_stand_is_no_error() -> None:
+    assert take_down(["never-stood"]) == []
+
+
+def test_a_second_open_finds_the_standing_twin(cluster: Cluster) -> None:
+    address = find()
+    assert address is not None
+    client = DockerClient(base_url=address, version="auto", timeout=60)
+    try:
+        with Twin("test", client).open() as again:
+            assert again.leader().name == cluster.leader().name
+    finally:
+        client.close()
