@@ -14,8 +14,8 @@ from pytest_bdd.scenario import scenario_wrapper_template_registry
 
 from fixtures import progress
 from fixtures.errors import CannotProve, CutoverError
+from signoff import allure_files, options, terminal
 from signoff import folder as folders
-from signoff import options, terminal
 from signoff.bdd.collection import FeatureFile, collect, tags_below
 from signoff.bdd.traps import FeatureTrap, check_steps, step_contexts, undefined_steps
 from signoff.evidence import FAILED
@@ -264,6 +264,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if not run.complete:
         run.notes.append("Only a part of the features was run: such a run is never READY.")
     folders.write(run.signoff(), run.folder)
+    allure_files.write(run.signoff(), Path(session.config.option.allure_report_dir))
     folders.make_latest(run.folder)
 
 

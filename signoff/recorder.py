@@ -68,6 +68,11 @@ class Measure:
         self._scenario = scenario
         self.recorded: list[Measurement] = []
 
+    @property
+    def scenario(self) -> str:
+        """The scenario's name, its examples filled in."""
+        return self._scenario
+
     def __call__(
         self,
         criterion: str,

@@ -91,7 +91,7 @@ def chaos(pytestconfig: pytest.Config, cluster: Cluster) -> Iterator[NodeFaults]
 
 @pytest.fixture
 def start_clients(
-    cluster: Cluster, run: Any, tmp_path: Path, request: pytest.FixtureRequest
+    cluster: Cluster, run: Any, measure: Any, tmp_path: Path
 ) -> Iterator[Callable[[Sequence[Target], float], AvailabilityProbe]]:
     """Yield what starts clients; in the end they stop and what they saw is attached."""
     with ExitStack() as stack:
@@ -105,7 +105,7 @@ def start_clients(
         yield start
         for probe in started:
             probe.stop()
-            evidence.attach_clients(request.node.name, run.folder, probe)
+            evidence.attach_clients(measure.scenario, run.folder, probe)
 
 
 @pytest.fixture(autouse=True)

@@ -71,6 +71,7 @@ class Failover:
     moved: dict[str, Seen] = field(default_factory=dict)
     watched: float = 0.0
     _last_poll: float = field(default=0.0, repr=False)
+    _last_refusal: float = field(default=0.0, repr=False)
 
     @property
     def stranded(self) -> list[str]:
@@ -112,7 +113,8 @@ class Failover:
         seen = self._since_fault(polled)
         leader = snapshot.leader()
         if self.led and self.control_plane is None and leader and leader.hostname != self.node:
-            self.control_plane = seen
+            # A look that no manager answered showed that there was no leader yet.
+            self.control_plane = self._since_fault(polled, self._last_refusal)
         lost = snapshot.node_named(self.node)
         if self.detected is None and lost is not None and lost.state == "down":
             self.detected = seen
@@ -125,9 +127,13 @@ class Failover:
                 self.moved[task.name] = seen
         self._last_poll = polled.at - polled.error
 
-    def _since_fault(self, polled: Instant) -> Seen:
+    def unanswered(self, asked: float) -> None:
+        """Take in a look that began at `asked` and that no manager answered."""
+        self._last_refusal = asked
+
+    def _since_fault(self, polled: Instant, not_before: float = 0.0) -> Seen:
         """Place an event between the look before and this one."""
-        earliest = max(self._last_poll, self.fault.at)
+        earliest = max(self._last_poll, self.fault.at, not_before)
         latest = polled.at + polled.error
         moment = Instant.between(earliest, latest)
         return Seen(moment.at - self.fault.at, moment.error + self.fault.error)
@@ -154,6 +160,7 @@ def watch(cluster: Cluster, failover: Failover, *, within: float) -> Failover:
         try:
             snapshot = cluster.snapshot(timeout=_POLL_TIMEOUT)
         except CutoverError as error:
+            failover.unanswered(before)
             return Pending(str(error))
         failover.observe(snapshot, Instant.between(before, time.monotonic()))
         if failover.detected is None:
