@@ -29,7 +29,10 @@ ROOT = Path(__file__).parents[2]
 STUB = r"""#!/bin/sh
 printf '%s\n' "$*" >> "$STUB_LOG"
 for word in "$@"; do
-  [ "$previous" = -O ] && exit "${STUB_CONTROL_RC:-0}"
+  if [ "$previous" = -O ]; then
+    [ "$STUB_CONTROL_RC" = hangs ] && exec sleep 30
+    exit "${STUB_CONTROL_RC:-0}"
+  fi
   [ "$word" = -M ] && master=yes
   previous=$word
 done
@@ -39,6 +42,7 @@ if [ -n "$master" ]; then
     hangs) exec sleep 30 ;;
   esac
   echo cutover-ready
+  [ "$STUB_MASTER" = deaf ] && exec sleep 30
   exec cat
 fi
 [ -n "$STUB_SESSION_RC" ] && { echo 'Connection closed' >&2; exit "$STUB_SESSION_RC"; }
@@ -356,16 +360,23 @@ def test_a_command_that_hangs_ends_in_time(connection: Connection) -> None:
         pytest.param("exec >&- 2>&-; exec sleep 30", id="closed outputs"),
         # As the real master does, something out of reach keeps the outputs open.
         pytest.param("setsid sleep 4 & exec sleep 30", id="outputs held open"),
+        pytest.param("trap '' TERM; sleep 30; true", id="deaf to signals"),
     ],
 )
-def test_it_ends_in_time_whatever_becomes_of_its_outputs(
-    connection: Connection, command: str
-) -> None:
+def test_it_ends_in_time_whatever_the_command_does(connection: Connection, command: str) -> None:
     connection.open()
     started = time.monotonic()
     with pytest.raises(RemoteTimeout):
         connection.run(command, timeout=0.3)
     assert time.monotonic() - started < 2
+
+
+def test_a_timeout_leaves_no_open_file(connection: Connection) -> None:
+    connection.open()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(RemoteTimeout):
+        connection.run("exec sleep 30", timeout=0.1)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_long_command_is_shortened_in_the_message(connection: Connection) -> None:
@@ -411,6 +422,27 @@ def test_a_node_that_does_not_answer_is_unreachable_in_time(
     assert connection._master is None
 
 
+def test_an_open_connection_outlives_the_time_it_had_to_connect(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh, "CONNECT_SECONDS", -1.5)  # the watchdog adds 2
+    connection.open()
+    master = connection._master
+    assert master is not None
+    with pytest.raises(subprocess.TimeoutExpired):
+        master.wait(timeout=0.8)
+
+
+def test_a_master_that_does_not_listen_is_closed_in_time(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUB_MASTER", "deaf")
+    connection.open()
+    started = time.monotonic()
+    connection.close()
+    assert time.monotonic() - started < 2
+
+
 def test_a_node_that_came_back_is_reached_again(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -451,6 +483,7 @@ def test_a_forward_is_opened_and_cancelled(connection: Connection, log: Path, ho
         local.touch()
         assert "-O cancel" not in log.read_text()
     calls = log.read_text()
+    assert masters(log) == 1
     assert f"-O forward -L {local}:198.51.100.7:5432 m1" in calls
     assert f"-O cancel -L {local}:198.51.100.7:5432 m1" in calls
     assert not local.exists()
@@ -465,6 +498,19 @@ def test_a_forward_is_cancelled_when_its_user_fails(
     ):
         raise ZeroDivisionError
     assert "-O cancel" in log.read_text()
+
+
+def test_a_master_that_does_not_answer_ends_a_forward_in_time(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    connection.open()
+    monkeypatch.setenv("STUB_CONTROL_RC", "hangs")
+    monkeypatch.setattr(ssh, "CONNECT_SECONDS", 0.2)
+    with (
+        pytest.raises(RemoteTimeout, match="the ssh master does not answer"),
+        connection.forwarded("198.51.100.7", 5432, home / "s"),
+    ):
+        pass
 
 
 def test_a_forward_that_is_refused_is_unreachable(
