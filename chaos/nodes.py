@@ -42,13 +42,16 @@ class NodeFaults:
     def power_off(self, node: Node, *, quorum_may_be_lost: bool = False) -> Instant:
         """Cut the node's power; returns when. Raises `Refused` by the guard, `CannotProve`."""
         check_node_loss(self._situation(), node.name, quorum_may_be_lost=quorum_may_be_lost)
-        self._lost.append(node.name)  # before it happens: an undo too many does no harm
+        # Both before it happens: an undo or a proof too many does no harm.
+        before = self.happened
+        self.happened = True
+        self._lost.append(node.name)
         try:
             instant = node.power_off()
         except CannotProve:
             self._lost.remove(node.name)
+            self.happened = before
             raise
-        self.happened = True
         progress.say(f"  ✂ {node.name} has lost its power")
         return instant
 
@@ -64,6 +67,7 @@ class NodeFaults:
         """Kill the container of a running task of `service` (SIGKILL); Swarm starts another."""
         node, task = self._cluster.a_task(service)
         check_allowed(self._situation())
+        self.happened = True
         return node.kill_container(task.container_id)
 
     def heal(self) -> float:

@@ -39,7 +39,7 @@ def control_plane(cluster: Cluster) -> ControlPlane:
 
     Silence alone is unknown: a manager that is slow may still be part of a whole.
     """
-    answers, healthy, led, leaderless = [], 0, 0, 0
+    answers, healthy, leaders, leaderless = [], 0, set(), 0
     for manager in cluster.managers:
         try:
             snapshot = cluster.snapshot(asked_of=manager, timeout=4)
@@ -54,15 +54,15 @@ def control_plane(cluster: Cluster) -> ControlPlane:
             for n in snapshot.nodes
             if n.role == "manager" and n.reachability != "reachable"
         ]
-        led += leader is not None
+        leaders |= {leader.hostname} if leader else set()
         healthy += leader is not None and not unreachable
         answers.append(
             f"{manager.name}: leader {leader.hostname if leader else 'none'}"
             + (f", unreachable {', '.join(unreachable)}" if unreachable else "")
         )
-    if healthy == len(cluster.managers):
+    if healthy == len(cluster.managers) and len(leaders) == 1:
         return ControlPlane(State.WHOLE, tuple(answers))
-    if led:
+    if leaders:
         return ControlPlane(State.DEGRADED, tuple(answers))
     return ControlPlane(State.LOST if leaderless else State.UNKNOWN, tuple(answers))
 

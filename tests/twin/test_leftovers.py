@@ -33,7 +33,10 @@ def leftovers(client: DockerClient) -> list[str]:
     """Name everything on the engine that belongs to the twin."""
     label = {"label": f"cutover={NAME}"}
     return [
-        *(str(c.name) for c in client.containers.list(all=True, filters=label)),
+        *(
+            str(c.name)
+            for c in client.containers.list(all=True, filters=label, ignore_removed=True)
+        ),
         *(str(v.name) for v in client.volumes.list(filters=label)),
         *(str(n.name) for n in client.networks.list(filters=label)),
     ]
@@ -84,12 +87,14 @@ def test_taking_down_what_does_not_stand_is_no_error() -> None:
     assert take_down(["never-stood"]) == []
 
 
-def test_a_second_open_finds_the_standing_twin(cluster: Cluster) -> None:
+def test_closing_a_second_opening_does_not_disturb_the_first(cluster: Cluster) -> None:
     address = find()
     assert address is not None
     client = DockerClient(base_url=address, version="auto", timeout=60)
     try:
         with Twin("test", client).open() as again:
             assert again.leader().name == cluster.leader().name
+        assert cluster.node("hpr").run("hostname").stdout.strip() == "hpr"
+        assert cluster.snapshot().leader() is not None
     finally:
         client.close()

@@ -136,11 +136,6 @@ def test_bad_input_is_refused_naming_file_and_field(folder: Path, data: Any, fie
     assert field in message
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=TypeError,
-    reason="_UniqueKeys puts a list given as a key into a set; SafeLoader has an error for it",
-)
 def test_a_key_that_is_a_list_is_refused(folder: Path) -> None:
     refusal(folder, "? [a]\n: b\n")
 

@@ -54,20 +54,11 @@ def test_a_power_cut_is_remembered_after_it_was_healed(
     assert faults.happened is True
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="kill_task does not set happened: after it nobody proves that the cluster is steady",
-)
 def test_a_killed_task_is_a_fault_that_happened(faults: NodeFaults) -> None:
     faults.kill_task("shop_web")
     assert faults.happened is True
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="happened is set only after power_off returned: one that failed midway is healed, and "
-    "nobody proves that the cluster is steady",
-)
 def test_a_power_cut_that_failed_midway_may_have_happened(
     cluster: FakeCluster, faults: NodeFaults
 ) -> None:
