@@ -8,13 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import pytest
-
 from signoff import plots
 from signoff.allure_bridge import attach_file, attach_text
 from signoff.plots import Event, Point, Window
-
-FAILED = pytest.StashKey[bool]()
 
 
 class Clients(Protocol):
@@ -27,11 +23,6 @@ class Clients(Protocol):
 
     def samples(self, target: str) -> list[Any]:
         """Return what was recorded of one target."""
-
-
-def has_failed(node: pytest.Item) -> bool:
-    """Whether the scenario's steps did not all pass."""
-    return node.stash.get(FAILED, False)
 
 
 def attach_clients(scenario: str, folder: Path, clients: Clients) -> None:
@@ -51,12 +42,21 @@ def attach_clients(scenario: str, folder: Path, clients: Clients) -> None:
     )
     place = folder / "evidence"
     place.mkdir(exist_ok=True)
-    stem = re.sub(r"[^a-z0-9]+", "-", scenario.lower()).strip("-")
+    stem = _stem(scenario)
     (place / f"{stem}.svg").write_text(plots.as_svg(figure), encoding="utf-8")
     (place / f"{stem}.png").write_bytes(plots.as_png(figure))
     shutil.copyfile(clients.file, place / f"{stem}.samples.jsonl")
     attach_file(place / f"{stem}.png", "What clients saw")
     attach_file(place / f"{stem}.samples.jsonl", "Every request")
+
+
+def timeline_name(scenario: str) -> str:
+    """Return where the scenario's timeline will be, relative to the run's folder."""
+    return f"evidence/{_stem(scenario)}.png"
+
+
+def _stem(scenario: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", scenario.lower()).strip("-")
 
 
 def attach_story(tell: Callable[[], str], name: str) -> None:

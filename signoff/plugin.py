@@ -18,7 +18,6 @@ from signoff import allure_files, options, terminal
 from signoff import folder as folders
 from signoff.bdd.collection import FeatureFile, collect, tags_below
 from signoff.bdd.traps import FeatureTrap, check_steps, step_contexts, undefined_steps
-from signoff.evidence import FAILED
 from signoff.measurement import Verdict
 from signoff.outcome import Inconclusive, Missed, ProvedNothing
 from signoff.recorder import Measure, Recorder
@@ -224,7 +223,6 @@ def pytest_runtest_makereport(
             report.outcome = "skipped"
             report.longrepr = (str(item.path), 0, f"Skipped: unproven: {reason}")
         if report.outcome == "failed":
-            item.stash[FAILED] = True
             run.failed.append(item.nodeid)
     return report
 

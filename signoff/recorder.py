@@ -67,6 +67,8 @@ class Measure:
         self._feature = feature
         self._scenario = scenario
         self.recorded: list[Measurement] = []
+        #: Files, relative to the run's folder, that show what the scenario's values come from.
+        self.evidence: list[str] = []
 
     @property
     def scenario(self) -> str:
@@ -102,7 +104,7 @@ class Measure:
                 error=error,
                 n=n,
                 reason="; ".join(part for part in (reason, why) if part),
-                evidence=tuple(evidence),
+                evidence=(*self.evidence, *evidence),
             )
         )
 
@@ -176,4 +178,5 @@ class Measure:
             unit="",
             verdict=verdict,
             reason=reason,
+            evidence=tuple(self.evidence),
         )

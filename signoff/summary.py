@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from signoff.measurement import Measurement, Relation, Verdict
@@ -89,12 +90,12 @@ def as_markdown(signoff: Signoff) -> str:
         "",
         f"Started {signoff.started}, seed {signoff.seed}. The whole story: [report](report.html).",
         "",
-        "| verdict | criterion | measured | limit | n | scenario |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| verdict | criterion | measured | limit | n | scenario | evidence |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
         f"| {m.verdict} | {_cell(m.criterion)} | {measured(m)} | {limit(m)} | {m.n} "
-        f"| {_cell(m.scenario)} |"
+        f"| {_cell(m.scenario)} | {_links(m)} |"
         for m in signoff.measurements
     ]
     reasons = [m for m in signoff.measurements if m.verdict is not Verdict.MET]
@@ -140,6 +141,11 @@ def _value(value: float | None, error: float, unit: str) -> str:
     if float(value).is_integer() and not error:
         return f"{value:g} {unit}".strip()
     return f"{value:.2f} ± {error:.2f} {unit}".strip()
+
+
+def _links(m: Measurement) -> str:
+    """Link to the evidence; what has none of its own stands in the report with its steps."""
+    return ", ".join(f"[{PurePosixPath(e).suffix[1:] or e}]({e})" for e in m.evidence or ("report.html",))
 
 
 def _cell(text: str) -> str:

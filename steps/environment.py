@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,7 @@ def start_clients(
         def start(targets: Sequence[Target], rate: float) -> AvailabilityProbe:
             probe = stack.enter_context(AvailabilityProbe(targets, rate, tmp_path))
             started.append(probe)
+            measure.evidence.append(evidence.timeline_name(measure.scenario))
             return probe
 
         yield start
@@ -108,13 +109,16 @@ def start_clients(
             evidence.attach_clients(measure.scenario, run.folder, probe)
 
 
-@pytest.fixture(autouse=True)
-def explain_failure(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Attach what Swarm and the engines said when a scenario did not pass."""
-    yield
-    if "cluster" in request.fixturenames and evidence.has_failed(request.node):
-        cluster: Cluster = request.getfixturevalue("cluster")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Attach what Swarm and the engines say of a scenario that failed, before it is healed."""
+    report = yield
+    cluster = getattr(item, "funcargs", {}).get("cluster")
+    if call.when == "call" and report.failed and isinstance(cluster, Cluster):
         evidence.attach_story(lambda: task_story(cluster), "What Swarm says of its tasks")
         for node in cluster.nodes.values():
             if node.has_power:
                 evidence.attach_story(node.engine_log, f"Engine log of {node.name}, last lines")
+    return report
