@@ -145,7 +145,8 @@ def _value(value: float | None, error: float, unit: str) -> str:
 
 def _links(m: Measurement) -> str:
     """Link to the evidence; what has none of its own stands in the report with its steps."""
-    return ", ".join(f"[{PurePosixPath(e).suffix[1:] or e}]({e})" for e in m.evidence or ("report.html",))
+    files = m.evidence or ("report.html",)
+    return ", ".join(f"[{PurePosixPath(file).suffix[1:]}]({file})" for file in files)
 
 
 def _cell(text: str) -> str:
