@@ -12,8 +12,9 @@ from typing import Final
 
 from bench.entry import Entry
 from fixtures.cluster.twin import blueprint
-from fixtures.cluster.twin.provision import Twin, may_be_privileged, underlay_mtu
+from fixtures.cluster.twin.provision import Twin, may_be_privileged
 from fixtures.engine import acquire
+from fixtures.engine.host import default_mtu
 from fixtures.images.builder import ensure_images
 
 _SCRIPT: Final = Path(__file__).with_name("bare_twin.sh")
@@ -34,7 +35,7 @@ def run(rounds: int = 3) -> list[Entry]:
             return time.monotonic() - started
 
         def bare() -> float:
-            return _bare(engine.docker_host, "up", image, _PREFIX, str(underlay_mtu()), *_options())
+            return _bare(engine.docker_host, "up", image, _PREFIX, str(default_mtu()), *_options())
 
         taken: dict[str, list[float]] = {"ours": [], "bare": []}
         contenders: list[tuple[str, Callable[[], float], Callable[[], object]]] = [
