@@ -39,6 +39,13 @@ class NodeFaults:
             lost=self._lost,
         )
 
+    def permit(self) -> None:
+        """Refuse, before anything is moved for a fault, what the guard would refuse anyway.
+
+        Raises `Refused` on a cluster that is not a twin and was not named.
+        """
+        check_allowed(self._situation())
+
     def power_off(self, node: Node, *, quorum_may_be_lost: bool = False) -> Instant:
         """Cut the node's power; returns when. Raises `Refused` by the guard, `CannotProve`."""
         check_node_loss(self._situation(), node.name, quorum_may_be_lost=quorum_may_be_lost)

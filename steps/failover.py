@@ -29,14 +29,16 @@ def exceptions(datatable: Any) -> list[str]:
 
 
 @given("the canary has a task on every node")
-def canary_everywhere(cluster: Cluster) -> None:
+def canary_everywhere(cluster: Cluster, chaos: NodeFaults) -> None:
     """So that each node has something to lose."""
+    chaos.permit()
     spread_service(cluster, "canary", within=ARRANGE_SECONDS)
 
 
 @given(parsers.parse("the edge runs on {role}"), target_fixture="edge_node")
-def edge_on(cluster: Cluster, role: str) -> Node:
+def edge_on(cluster: Cluster, chaos: NodeFaults, role: str) -> Node:
     """Moves the edge there and waits until everything is steady again."""
+    chaos.permit()
     node = node_in_role(cluster, role)
     move_service(cluster, "edge", node, within=ARRANGE_SECONDS)
     await_steady(cluster, within=ARRANGE_SECONDS)
