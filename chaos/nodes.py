@@ -14,7 +14,8 @@ from fixtures.errors import CannotProve, CutoverError
 class NodeFaults:
     """Takes nodes away and remembers how to give them back; one for each scenario.
 
-    `happened` says whether any fault was injected. `heal` undoes what is still in force, in
+    `happened` says whether any fault was injected, `healed_at` when healing last began (monotonic
+    seconds). `heal` undoes what is still in force, in
     reverse order, and goes on past an undo that fails.
     """
 
@@ -23,6 +24,7 @@ class NodeFaults:
         self._allowed_cluster = allowed_cluster
         self._lost: list[str] = []
         self.happened = False
+        self.healed_at: float | None = None
 
     @property
     def lost(self) -> tuple[str, ...]:
@@ -83,7 +85,7 @@ class NodeFaults:
         Returns the monotonic time at which the undoing began, in seconds. Raises `CutoverError`
         naming what could not be undone.
         """
-        began = time.monotonic()
+        began = self.healed_at = time.monotonic()
         failures = []
         for name in reversed(self.lost):
             try:

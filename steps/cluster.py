@@ -6,6 +6,7 @@ from typing import Any
 
 from pytest_bdd import given, parsers, then, when
 
+from chaos.nodes import NodeFaults
 from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.swarm import Snapshot
 from fixtures.tables import rows
@@ -70,7 +71,13 @@ def placement(cluster: Cluster, datatable: Any, measure: Any) -> None:
 
 
 @then(parsers.parse("the cluster is steady within {seconds:g} seconds"))
-def steady(cluster: Cluster, seconds: float, measure: Any) -> None:
-    """Every node whole, every service at its number of tasks."""
-    took = how_long(lambda: unsteady(cluster), within=seconds, what="cluster steady", every=0.5)
+def steady(cluster: Cluster, chaos: NodeFaults, seconds: float, measure: Any) -> None:
+    """Every node whole, every service at its number of tasks, counted from the healing."""
+    took = how_long(
+        lambda: unsteady(cluster),
+        within=seconds,
+        since=chaos.healed_at,
+        what="cluster steady",
+        every=0.5,
+    )
     measure.duration("cluster steady again", took, limit=seconds)
