@@ -7,9 +7,10 @@ from collections import Counter
 
 from fixtures.cluster.power import Instant
 from fixtures.waiting import Pending, how_long
-from load import outages, validity
+from load import outages, phases, validity
 from load.availability import AvailabilityProbe
 from load.outages import Recovery
+from load.phases import PhaseResult
 from load.samples import NOT_AWAITED, Sample
 
 
@@ -31,24 +32,35 @@ def _kinds(sample: Sample) -> str:
 
 
 def objections(probe: AvailabilityProbe) -> list[str]:
-    """Return what the generator itself spoiled."""
-    return [
-        f"{target.name}: {objection}"
-        for target in probe.targets
-        for objection in validity.objections(probe.samples(target.name), probe.rate)
-    ]
+    """Return what makes the measurement unfit: what the generator spoiled, what came too early."""
+    found = [probe.failure] if probe.failure else []
+    faults = [at for phase, at in probe.marks if phase == "fault"]
+    for target in probe.targets:
+        samples = probe.samples(target.name)
+        spoiled = validity.objections(samples, probe.rate)
+        if faults:
+            spoiled += validity.objections_before(samples, faults[0])
+        found += [f"{target.name}: {objection}" for objection in spoiled]
+    return found
+
+
+def by_phase(probe: AvailabilityProbe, target: str) -> list[PhaseResult]:
+    """Return what one target showed in each marked phase."""
+    return phases.results(probe.samples(target), phases.phases(probe.marks, time.monotonic()))
 
 
 def recovery(probe: AvailabilityProbe, target: str, fault: Instant, *, within: float) -> Recovery:
     """Measure when `target` was served again for good after `fault`.
 
-    Watches until it was, or for `within` seconds from the fault; 0 s when no request failed.
+    Watches until it was, or for `within` seconds from the fault; 0 s when no request failed. Call
+    it when the fault has had time to be felt. Raises `CutoverError` when the probe ended by itself.
     """
 
     def latest() -> Recovery:
         return outages.recovery(probe.samples(target), fault.at, fault.error)
 
     def recovered() -> Recovery | Pending:
+        probe.ensure_asking()
         result = latest()
         return Pending(result.reason) if result.reason else result
 

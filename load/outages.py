@@ -3,7 +3,10 @@
 A probe sees the system only when it asks. Between the last good request and the first bad one the
 outage began at an unknown moment, and it ended between the last bad and the first good one: each
 edge is an interval, its middle the best guess, its half width the error. At rate r an edge is known
-to about 1/(2r) plus half of a request's duration.
+to about 1/(2r) plus half of a request's duration; one that runs into its timeout lasts that long.
+
+Samples are those of one target, in the order in which they were due, none missing in between
+(`Recording.samples`).
 """
 
 from __future__ import annotations
@@ -27,21 +30,25 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A stretch of bad requests; `end` is None when no lasting good answer followed."""
+    """A stretch with `bad` requests that were not good.
 
-    start: Edge
+    `start` is None when the very first request was bad: it began before anybody looked. `end` is
+    None when no lasting good answer followed.
+    """
+
+    start: Edge | None
     end: Edge | None
     bad: int
 
     @property
     def seconds(self) -> float | None:
-        """Its length, or None while it lasts."""
-        return None if self.end is None else self.end.at - self.start.at
+        """Its length, the middle of what is possible; None when an edge was not seen."""
+        return None if self.start is None or self.end is None else self.end.at - self.start.at
 
     @property
     def error(self) -> float:
-        """Half the width of the interval that holds its length."""
-        return self.start.error + (self.end.error if self.end else 0.0)
+        """Half the width of the interval that holds its length; an edge not seen adds nothing."""
+        return sum(edge.error for edge in (self.start, self.end) if edge)
 
 
 def outages(samples: Sequence[Sample], *, goods: int = GOODS_TO_TRUST) -> list[Outage]:
@@ -61,7 +68,8 @@ def outages(samples: Sequence[Sample], *, goods: int = GOODS_TO_TRUST) -> list[O
         last_bad = (recovered if recovered is not None else len(samples)) - 1
         end = None if recovered is None else _edge(samples, recovered)
         bad = sum(not s.ok for s in samples[first_bad : last_bad + 1])
-        found.append(Outage(_edge(samples, first_bad), end, bad))
+        start = _edge(samples, first_bad) if first_bad else None
+        found.append(Outage(start, end, bad))
         if recovered is None:
             break
         index = recovered
@@ -74,13 +82,30 @@ def availability(samples: Sequence[Sample], start: float, end: float) -> tuple[f
     return (sum(s.ok for s in window) / len(window) if window else 0.0), len(window)
 
 
+def time_served(found: Sequence[Outage], start: float, end: float) -> tuple[float, float]:
+    """Return the share (0 to 1) of the time from `start` to `end` outside outages, and its error.
+
+    An edge that was not seen counts as beyond the window. Raises `ValueError` for an empty window.
+    """
+    if end <= start:
+        raise ValueError("the window is empty")
+    lost = error = 0.0
+    for outage in found:
+        begun = outage.start or Edge(start, 0.0)
+        over = outage.end or Edge(end, 0.0)
+        lost += max(0.0, min(end, over.at) - max(start, begun.at))
+        error += sum(e.error for e in (begun, over) if start - e.error <= e.at <= end + e.error)
+    return 1 - lost / (end - start), error / (end - start)
+
+
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """When clients were served again for good after a fault.
 
-    `seconds` ± `error` from the fault to the first of the lasting good answers; 0 when no request
-    failed. When it never came, `reason` says so and `seconds` is the time watched. `n` requests
-    were due since the fault, `bad` of them failed.
+    `seconds` ± `error` from the fault to the first of the lasting good answers after the last bad
+    one. 0 when no request failed; the error is then the longest outage that could have hidden
+    between two of them. When it never came, `reason` says so and `seconds` is the time watched. `n`
+    requests ended since the fault, `bad` of them failed.
     """
 
     seconds: float
@@ -93,15 +118,19 @@ class Recovery:
 def recovery(
     samples: Sequence[Sample], fault: float, fault_error: float, *, goods: int = GOODS_TO_TRUST
 ) -> Recovery:
-    """Measure the recovery of one target from a fault at `fault` ± `fault_error`."""
+    """Measure the recovery of one target from a fault at `fault` ± `fault_error`.
+
+    Only what had shown by the last sample is judged: ask when the fault has had time to be felt.
+    """
     after = [sample for sample in samples if sample.ended >= fault - fault_error]
     bad = [i for i, sample in enumerate(after) if not sample.ok]
     if len(after) < goods:
         watched = after[-1].ended - fault if after else 0.0
         return Recovery(watched, 0.0, f"only {len(after)} requests since the fault", 0, len(bad))
     if not bad:
-        gap = max(second.due - first.due for first, second in pairwise(after))
-        return Recovery(0.0, gap + fault_error, "", len(after), 0)
+        gaps = [second.ended - first.started for first, second in pairwise(after)]
+        hidden = max(after[0].ended - (fault - fault_error), *gaps)
+        return Recovery(0.0, hidden, "", len(after), 0)
     last = _first_lasting_good(after, bad[-1], goods)
     if last is None:
         return Recovery(
@@ -121,10 +150,11 @@ def _first_lasting_good(samples: Sequence[Sample], start: int, goods: int) -> in
 
 
 def _edge(samples: Sequence[Sample], index: int) -> Edge:
-    """Place the change of state that shows at `index`.
+    """Place the change of state that shows at `index`, which is not the first.
 
-    It came after the request before was sent, and before this one was answered.
+    It came after the request before was sent, and before this one was answered: that one saw the
+    old state at some moment while it was under way, this one the new state.
     """
     latest = samples[index].ended
-    earliest = samples[index - 1].started if index else samples[index].started
+    earliest = samples[index - 1].started
     return Edge((earliest + latest) / 2, (latest - earliest) / 2)

@@ -1,25 +1,35 @@
-"""What a probe records of each request, and reading it back. The file is JSON lines."""
+"""What a probe records of each request, and reading it back while it grows.
+
+The file is JSON lines: a header, a line for each sample when it has ended, a trailer when the probe
+ended in order.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
 # What an entry is marked with when another one gave the right answer first.
-NOT_AWAITED = "not awaited"
+NOT_AWAITED: Final = "not awaited"
+# How the result of a request begins that the generator itself could not send.
+NOT_SENT: Final = "not sent"
+
+HEADER, TRAILER = "header", "trailer"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One request to a target, asked at all its entries side by side.
 
-    Times are CLOCK_MONOTONIC seconds of the machine that asked. `ok`: at least one entry gave the
-    right answer in time. `entries` maps each entry to `ok` or what was wrong with it.
+    `seq` counts the requests to the target from 0. Times are CLOCK_MONOTONIC seconds of the machine
+    that asked. `ok`: at least one entry gave the right answer in time. `entries` maps each entry to
+    `ok` or what was wrong with it.
     """
 
     target: str
+    seq: int
     due: float
     started: float
     ended: float
@@ -44,20 +54,53 @@ class Sample:
         )
 
 
-def parse(lines: Iterable[str]) -> Iterator[Sample]:
-    """Read samples; a last line that a kill cut off is left out."""
-    for line in lines:
-        try:
-            yield Sample(**json.loads(line))
-        except (json.JSONDecodeError, TypeError):
-            if line.endswith("\n"):
-                raise
+@dataclass
+class Recording:
+    """A probe's file, read on from where it was left.
+
+    A sample is written when its request ends, so a quick good answer is written before the slow bad
+    one that was due earlier. Only the settled ones are shown: those before which none is missing.
+    A last line that a kill cut off is left out.
+    """
+
+    path: Path
+    header: dict[str, Any] = field(default_factory=dict)
+    trailer: dict[str, Any] = field(default_factory=dict)
+    _offset: int = 0
+    _settled: dict[str, list[Sample]] = field(default_factory=dict)
+    _overtaking: dict[tuple[str, int], Sample] = field(default_factory=dict)
+
+    def samples(self, target: str) -> list[Sample]:
+        """Return the settled samples of one target so far, in the order in which they were due.
+
+        Raises `ValueError` for a whole line that is none of ours.
+        """
+        self._read_on()
+        return list(self._settled.get(target, ()))
+
+    def _read_on(self) -> None:
+        if not self.path.exists():
             return
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._offset += len(whole) + len(newline)
+        for line in whole.splitlines():
+            self._take(json.loads(line))
 
+    def _take(self, record: dict[str, Any]) -> None:
+        if HEADER in record:
+            self.header = record[HEADER]
+        elif TRAILER in record:
+            self.trailer = record[TRAILER]
+        else:
+            try:
+                self._place(Sample(**record))
+            except TypeError as error:
+                raise ValueError(f"{self.path}: no sample: {error}") from error
 
-def read(path: Path) -> list[Sample]:
-    """Read all samples of a file, in the order in which they were due."""
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8") as file:
-        return sorted(parse(file), key=lambda sample: sample.due)
+    def _place(self, sample: Sample) -> None:
+        self._overtaking[sample.target, sample.seq] = sample
+        settled = self._settled.setdefault(sample.target, [])
+        while following := self._overtaking.pop((sample.target, len(settled)), None):
+            settled.append(following)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from load.percentiles import percentile
-from load.samples import Sample
+from load.samples import NOT_SENT, Sample
 
 MOST_LAG_SECONDS = 0.25
 LEAST_RATE = 0.95
+LEAST_GOOD_BEFORE_FAULT = 20
 
 
 def objections(samples: Sequence[Sample], rate: float) -> list[str]:
@@ -27,4 +28,18 @@ def objections(samples: Sequence[Sample], rate: float) -> list[str]:
     achieved = (len(samples) - 1) / span if span > 0 else 0.0
     if achieved < LEAST_RATE * rate:
         problems.append(f"only {achieved:.1f} of {rate:g} requests a second were sent")
+    unsent = sum(any(r.startswith(NOT_SENT) for r in s.entries.values()) for s in samples)
+    if unsent:
+        problems.append(f"{unsent} requests could not be sent to every entry")
     return problems
+
+
+def objections_before(samples: Sequence[Sample], fault: float) -> list[str]:
+    """Return what is missing before the fault (monotonic seconds): a minimum of good traffic.
+
+    What was never served cannot be said to have been lost by the fault.
+    """
+    good = sum(sample.ok for sample in samples if sample.ended < fault)
+    if good >= LEAST_GOOD_BEFORE_FAULT:
+        return []
+    return [f"only {good} good answers before the fault (at least {LEAST_GOOD_BEFORE_FAULT})"]
