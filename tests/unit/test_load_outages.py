@@ -3,126 +3,203 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 import pytest
 
-from load import validity
-from load.outages import Outage, availability, outages, recovery
-from load.percentiles import percentile
+from load.outages import Edge, Outage, availability, outages, recovery, time_served
 from load.samples import Sample
+from tests.unit.load_builders import series
 
-RATE = 10
-TOOK = 0.02
-
-
-def samples(states: str, *, took: float = TOOK, late: float = 0.0) -> list[Sample]:
-    """One sample a letter, `g`ood or `b`ad, ten a second from second 0 on."""
-    made = []
-    for index, state in enumerate(states):
-        due = index / RATE
-        start = due + late
-        made.append(Sample("edge", due, start, start + took, state == "g", {}))
-    return made
-
-
-def spans(found: Sequence[Outage]) -> list[tuple[int, bool]]:
-    return [(outage.bad, outage.end is not None) for outage in found]
+# --- outages
 
 
 @pytest.mark.parametrize(
     ("states", "expected"),
     [
         ("", []),
-        ("gggggg", []),
-        ("ggbggggg", [(1, True)]),
-        ("bbggggg", [(2, True)]),
-        ("gggbb", [(2, False)]),
-        ("gbgbgggggg", [(2, True)]),
-        ("gbgggg", [(1, False)]),
-        ("gbgggggbggggg", [(1, True), (1, True)]),
+        ("++++++", []),
+        ("++-+++++", [(1, True)]),
+        ("--+++++", [(2, True)]),
+        ("+++--", [(2, False)]),
+        ("+-+-++++++", [(2, True)]),
+        ("+-++++", [(1, False)]),
+        ("+-+++++-+++++", [(1, True), (1, True)]),
+        ("----", [(4, False)]),
+        ("+-" * 20, [(20, False)]),
     ],
 )
 def test_outages(states: str, expected: list[tuple[int, bool]]) -> None:
-    assert spans(outages(samples(states))) == expected
+    found = outages(series(states))
+    assert [(outage.bad, outage.end is not None) for outage in found] == expected
+
+
+def test_a_single_bad_request_is_an_outage() -> None:
+    (outage,) = outages(series("+++++-+++++"))
+    # Between the good ones sent at 0.4 and answered at 0.61.
+    assert outage.bad == 1
+    assert outage.start == Edge(pytest.approx(0.455), pytest.approx(0.055))
+    assert outage.end == Edge(pytest.approx(0.555), pytest.approx(0.055))
+    assert outage.seconds == pytest.approx(0.1)
+    assert outage.error == pytest.approx(0.11)
+
+
+def test_an_outage_that_was_there_before_anybody_looked_has_no_start() -> None:
+    (outage,) = outages(series("--+++++"))
+    assert outage.start is None
+    assert outage.seconds is None
+    assert outage.end is not None
+    assert outage.error == outage.end.error
+
+
+def test_an_outage_still_open_has_no_end() -> None:
+    (outage,) = outages(series("+++++---"))
+    assert (outage.end, outage.seconds, outage.bad) == (None, None, 3)
+
+
+def test_too_few_good_ones_do_not_end_it() -> None:
+    (outage,) = outages(series("+++++--++++"))
+    assert outage.end is None
+    (outage,) = outages(series("+++++--++++-+++++"))
+    assert outage.bad == 3
+    assert outage.end is not None
+    assert outage.end.at == pytest.approx(1.155)
+
+
+def test_the_number_of_good_ones_that_end_it_can_be_stated() -> None:
+    assert len(outages(series("+-++-++"), goods=2)) == 2
+    assert len(outages(series("+-++-++"), goods=3)) == 1
+
+
+def test_a_request_that_ran_into_its_timeout_widens_the_edge() -> None:
+    (outage,) = outages(series("+++++--+++++", bad_latency=1.0))
+    assert outage.start is not None
+    # Sent good at 0.4; the first bad one given up at 1.5.
+    assert outage.start.error == pytest.approx(0.55)
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_the_true_outage_lies_within_the_reported_error(seed: int) -> None:
+def test_quick_answers_give_a_small_error(seed: int) -> None:
     chance = random.Random(seed)
     down, length = chance.uniform(1, 3), chance.uniform(0.3, 4)
     made = []
-    for index in range(120):
-        due = index / RATE
+    for seq in range(120):
+        due = seq / 10
         started = due + chance.uniform(0, 0.01)
         # The system is asked at some moment between the request's start and its end.
         asked = started + chance.uniform(0, 0.02)
         ok = not down <= asked < down + length
-        made.append(Sample("edge", due, started, asked + chance.uniform(0, 0.02), ok, {}))
+        made.append(Sample("shop", seq, due, started, asked + chance.uniform(0, 0.02), ok, {}))
     (outage,) = outages(made)
-    assert outage.end is not None
     assert outage.seconds is not None
-    assert abs(outage.start.at - down) <= outage.start.error
-    assert abs(outage.end.at - (down + length)) <= outage.end.error
-    assert abs(outage.seconds - length) <= outage.error
-    assert outage.error < 2 / RATE
+    assert abs(outage.seconds - length) <= outage.error < 0.2
 
 
-def test_recovery_counts_from_the_fault_to_the_lasting_good_answers() -> None:
-    made = samples("g" * 20 + "b" * 30 + "g" * 10)
-    result = recovery(made, 2.0, 0.01)
-    assert result.reason == ""
-    assert (result.bad, abs(result.seconds - 3.0) <= result.error) == (30, True)
+def sampled(truth: list[tuple[float, float]], end: float, chance: random.Random) -> list[Sample]:
+    """Ask 10 times a second; each request sees the state at a random moment while under way."""
+    samples = []
+    for seq in range(int(end * 10)):
+        due = seq / 10
+        started = due + chance.uniform(0, 0.03)
+        ended = started + chance.choice([0.005, 0.05, 0.4])
+        seen = chance.uniform(started, ended)
+        ok = not any(begun <= seen < over for begun, over in truth)
+        samples.append(Sample("shop", seq, due, started, ended, ok, {}))
+    return samples
 
 
-def test_a_late_flicker_counts_as_not_recovered_before() -> None:
-    made = samples("g" * 20 + "b" * 10 + "g" * 10 + "b" + "g" * 10)
-    assert recovery(made, 2.0, 0.0).seconds == pytest.approx(2.1, abs=0.1)
-
-
-def test_no_failed_request_is_a_recovery_of_no_time_but_with_an_error() -> None:
-    result = recovery(samples("g" * 40), 2.0, 0.01)
-    assert (result.seconds, result.reason) == (0.0, "")
-    assert result.error >= 1 / RATE
-
-
-@pytest.mark.parametrize("states", ["g" * 20 + "b" * 30, "g" * 20 + "b" * 30 + "gggg"])
-def test_never_served_again_has_a_reason(states: str) -> None:
-    assert "not served again" in recovery(samples(states), 2.0, 0.0).reason
-
-
-def test_too_few_requests_since_the_fault_prove_nothing() -> None:
-    result = recovery(samples("g" * 21), 2.0, 0.0)
-    assert "only 1 requests" in result.reason
-    assert result.n == 0
-
-
-def test_availability_is_of_requests_due_in_the_window() -> None:
-    share, asked = availability(samples("g" * 10 + "b" * 5 + "g" * 5), 0.5, 2.0)
-    assert (round(share, 3), asked) == (round(10 / 15, 3), 15)
-    assert availability([], 0, 1) == (0.0, 0)
-
-
-def test_a_generator_that_lags_is_objected_to() -> None:
-    assert validity.objections(samples("g" * 50), RATE) == []
-    (lag,) = validity.objections(samples("g" * 50, late=0.5), RATE)
-    assert "own lag" in lag
-    (rate,) = validity.objections(samples("g" * 50), 2 * RATE)
-    assert "10.0 of 20 requests" in rate
-    assert validity.objections([], RATE) == ["only 0 requests were sent"]
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_percentiles_are_nearest_rank(seed: int) -> None:
+@pytest.mark.parametrize("seed", range(50))
+def test_the_truth_lies_within_the_stated_error(seed: int) -> None:
     chance = random.Random(seed)
-    values = [chance.uniform(0, 9) for _ in range(chance.randrange(1, 200))]
-    for rank in (50, 95, 99, 100):
-        expected = next(
-            v for v in sorted(values) if 100 * sum(o <= v for o in values) >= rank * len(values)
-        )
-        assert percentile(values, rank) == expected
+    truth, at = [], chance.uniform(1, 3)
+    for _ in range(4):
+        over = at + chance.uniform(0.6, 4)
+        truth.append((at, over))
+        at = over + chance.uniform(2, 4)
+    samples = sampled(truth, at + 2, chance)
+
+    found = outages(samples)
+    assert len(found) == len(truth)
+    for outage, (begun, over) in zip(found, truth, strict=True):
+        assert outage.start is not None
+        assert outage.end is not None
+        assert abs(outage.start.at - begun) <= outage.start.error
+        assert abs(outage.end.at - over) <= outage.end.error
+        assert outage.seconds is not None
+        assert abs(outage.seconds - (over - begun)) <= outage.error
+
+    lost = sum(over - begun for begun, over in truth)
+    share, error = time_served(found, 0.0, at)
+    assert abs(share - (1 - lost / at)) <= error
+    fault = truth[0][0]
+    result = recovery(samples, fault, 0.0)
+    assert result.reason == ""
+    assert abs(result.seconds - (truth[-1][1] - fault)) <= result.error
 
 
-def test_no_values_have_no_percentile() -> None:
-    with pytest.raises(ValueError, match="no values"):
-        percentile([], 95)
+# --- availability
+
+
+def test_availability_counts_the_requests_due_in_the_window() -> None:
+    samples = series("++--++")
+    assert availability(samples, 0.1, 0.4) == (pytest.approx(1 / 3), 3)
+    assert availability(samples, 5, 6) == (0.0, 0)
+
+
+def test_time_served_cuts_outages_at_the_window() -> None:
+    found = [
+        Outage(None, Edge(2.0, 0.1), 5),
+        Outage(Edge(4.0, 0.1), Edge(5.0, 0.1), 5),
+        Outage(Edge(9.0, 0.2), None, 5),
+    ]
+    share, error = time_served(found, 0.0, 10.0)
+    assert share == pytest.approx(0.6)
+    assert error == pytest.approx(0.05)
+    assert time_served(found, 6.0, 8.0) == (1.0, 0.0)
+    assert time_served([], 6.0, 8.0) == (1.0, 0.0)
+    with pytest.raises(ValueError, match="empty"):
+        time_served(found, 6.0, 6.0)
+
+
+# --- recovery from a fault
+
+
+def test_recovery_counts_from_the_fault_to_the_first_lasting_good_answer() -> None:
+    result = recovery(series("+" * 10 + "-" * 20 + "+" * 10), 1.0, 0.02)
+    assert (result.reason, result.n, result.bad) == ("", 30, 20)
+    assert result.seconds == pytest.approx(1.955)
+    assert result.error == pytest.approx(0.055 + 0.02)
+
+
+def test_the_last_bad_request_counts_not_the_first_recovery() -> None:
+    result = recovery(series("+" * 10 + "-" * 5 + "+" * 10 + "-" + "+" * 5), 1.0, 0.0)
+    assert result.seconds == pytest.approx(1.555)
+
+
+def test_bad_requests_before_the_fault_do_not_count() -> None:
+    result = recovery(series("---" + "+" * 20), 1.0, 0.0)
+    assert (result.seconds, result.bad) == (0.0, 0)
+
+
+def test_without_a_failed_request_the_error_is_the_outage_that_could_have_hidden() -> None:
+    result = recovery(series("+" * 20), 0.95, 0.0)
+    assert result.seconds == 0.0
+    assert result.error == pytest.approx(0.11)
+    slow = recovery(series("+" * 20, latency=0.9), 0.95, 0.0)
+    assert slow.error == pytest.approx(1.0)
+
+
+def test_a_first_answer_long_after_the_fault_could_have_hidden_an_outage() -> None:
+    assert recovery(series("+" * 10, start=8.0), 5.0, 0.5).error == pytest.approx(3.51)
+
+
+def test_never_served_again_says_so_with_the_time_watched() -> None:
+    result = recovery(series("+" * 10 + "-" * 20 + "++++"), 1.0, 0.0)
+    assert result.reason == "not served again for good"
+    assert result.seconds == pytest.approx(2.31)
+
+
+@pytest.mark.parametrize("pattern", ["", "++++", "----"])
+def test_too_few_requests_prove_nothing(pattern: str) -> None:
+    result = recovery(series(pattern, start=1.0), 1.0, 0.0)
+    assert result.n == 0
+    assert result.reason == f"only {len(pattern)} requests since the fault"
