@@ -6,6 +6,7 @@ allure-pytest alone knows nothing of steps, and allure-pytest-bdd cannot be inst
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,8 @@ from allure_commons import plugin_manager
 from allure_commons.model2 import Parameter, Status, StatusDetails, TestStepResult
 from allure_commons.types import AttachmentType
 from allure_commons.utils import now
+
+from fixtures.errors import CannotProve
 
 _SEVERITIES = ("blocker", "critical", "normal", "minor", "trivial")
 _KINDS = {
@@ -75,6 +78,18 @@ def pytest_bdd_step_error(exception: Exception) -> None:
     _show_unreached()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """Close what a skip or an interrupt leaves open: pytest-bdd calls no hook for those."""
+    try:
+        yield
+    except BaseException as error:
+        if _steps.open is not None:
+            _close(error)
+            _show_unreached()
+        raise
+
+
 def pytest_bdd_step_func_lookup_error() -> None:
     """Show what was not reached."""
     _show_unreached()
@@ -82,6 +97,8 @@ def pytest_bdd_step_func_lookup_error() -> None:
 
 def _close(error: BaseException | None) -> None:
     step, _steps.open = _steps.open, None
+    if isinstance(error, CannotProve):
+        error = pytest.skip.Exception(str(error)).with_traceback(error.__traceback__)
     if step is not None:
         step.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from fixtures import progress
 from fixtures.errors import CannotProve, CutoverError
 from signoff import allure_files, options, terminal
 from signoff import folder as folders
-from signoff.bdd.collection import FeatureFile, collect, tags_below
+from signoff.bdd.collection import FeatureFile, collect, left_out, tags_below
 from signoff.bdd.traps import FeatureTrap, check_steps, step_contexts, undefined_steps
 from signoff.measurement import Verdict
 from signoff.outcome import Inconclusive, Missed, ProvedNothing
@@ -38,7 +39,8 @@ class Run:
     standins: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     collected: list[str] = field(default_factory=list)
-    ran: set[str] = field(default_factory=set)
+    begun: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
     failed: list[str] = field(default_factory=list)
     complete: bool = True
 
@@ -55,7 +57,7 @@ class Run:
             standins=self.standins,
             environment=self.environment,
             complete=self.complete,
-            not_run=[name for name in self.collected if name not in self.ran],
+            not_run=[name for name in self.collected if name not in self.ended],
             failed=self.failed,
         )
 
@@ -78,7 +80,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if not _asks_for_features(config) or config.option.collectonly:
         return
     reports = config.option.reports or config.rootpath / "reports"
-    folder = folders.new_run_folder(reports)
+    try:
+        folder = folders.new_run_folder(reports)
+    except OSError as error:
+        raise pytest.UsageError(
+            f"--reports: {reports}: no folder can be made there ({error.strerror}). "
+            "Name a folder that you may write to."
+        ) from error
     command = f"pytest {shlex.join(config.invocation_params.args)}"
     if "--seed" not in command:
         command += f" --seed {config.option.seed}"
@@ -150,12 +158,9 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
         raise pytest.UsageError("\n".join(missing))
     if run := session.config.stash.get(_RUN, None):
         run.collected = [item.nodeid for item in scenarios]
-
-
-def pytest_deselected(items: list[pytest.Item]) -> None:
-    """A run of a part can never be READY."""
-    if items and (run := items[0].config.stash.get(_RUN, None)):
-        run.complete = False
+        # Not `pytest_deselected`: --ignore, --last-failed and broken files do not go through it.
+        if left_out(scenarios, session.config.rootpath / "features"):
+            run.complete = False
 
 
 @pytest.fixture
@@ -214,12 +219,15 @@ def pytest_runtest_makereport(
     run, mine = item.config.stash.get(_RUN, None), item.stash.get(_MEASURE, None)
     if run is None or mine is None:
         return report
-    run.ran.add(item.nodeid)
+    run.begun.add(item.nodeid)
+    # One that is interrupted has no report of its tear-down.
+    if call.when == "teardown":
+        run.ended.add(item.nodeid)
     if call.excinfo is not None:
-        verdict, reason = _ending(call.excinfo.value, call.when)
+        verdict, reason = _ending(call.excinfo.value, call.when, mine)
         if verdict is not None:
             mine.record_only(verdict, reason)
-        if isinstance(call.excinfo.value, CannotProve):
+        if verdict is Verdict.UNPROVEN:
             report.outcome = "skipped"
             report.longrepr = (str(item.path), 0, f"Skipped: unproven: {reason}")
         if report.outcome == "failed":
@@ -227,13 +235,16 @@ def pytest_runtest_makereport(
     return report
 
 
-def _ending(error: BaseException, when: str) -> tuple[Verdict | None, str]:
+def _ending(error: BaseException, when: str, mine: Measure) -> tuple[Verdict | None, str]:
     """Return the verdict on a scenario that ended with `error`; None if it is recorded already."""
     text = str(error).strip() or type(error).__name__
     match error:
-        case Missed() | Inconclusive() | pytest.skip.Exception():
+        case Missed() | Inconclusive():
             return None, text
-        case CannotProve():
+        case pytest.skip.Exception() if mine.is_unproven:
+            return None, text
+        # A skip that no measurement made (a tag, a library) has not shown anything either.
+        case CannotProve() | pytest.skip.Exception():
             return Verdict.UNPROVEN, text
         case ProvedNothing():
             return Verdict.INCONCLUSIVE, text
@@ -255,9 +266,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     run = session.config.stash.get(_RUN, None)
     if run is None:
         return
-    if not run.ran:
-        if not any(run.folder.iterdir()):
-            run.folder.rmdir()
+    if not run.begun:
+        # Allure prepares an empty folder in it.
+        if not any(path.is_file() for path in run.folder.rglob("*")):
+            shutil.rmtree(run.folder, ignore_errors=True)
         return
     if not run.complete:
         run.notes.append("Only a part of the features was run: such a run is never READY.")
@@ -269,5 +281,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Close with the table of criteria."""
     run = config.stash.get(_RUN, None)
-    if run is not None and run.ran:
+    if run is not None and run.begun:
         terminal.write(terminalreporter, run.signoff(), run.folder)

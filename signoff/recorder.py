@@ -75,6 +75,11 @@ class Measure:
         """The scenario's name, its examples filled in."""
         return self._scenario
 
+    @property
+    def is_unproven(self) -> bool:
+        """Whether the last thing recorded is that this cluster cannot show it."""
+        return bool(self.recorded) and self.recorded[-1].verdict is Verdict.UNPROVEN
+
     def __call__(
         self,
         criterion: str,

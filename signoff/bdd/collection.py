@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import types
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pytest_bdd import scenarios
 
-from signoff.bdd.traps import FeatureTrap, check_feature
+from signoff.bdd.traps import FeatureTrap, check_feature, count_scenarios
 
 
 class FeatureFile(pytest.Module):
@@ -40,6 +42,26 @@ def collect(path: Path, parent: pytest.Collector) -> FeatureFile | None:
         return None
     collected: FeatureFile = FeatureFile.from_parent(parent, path=path)
     return collected
+
+
+def left_out(items: Iterable[pytest.Item], folder: Path) -> list[str]:
+    """Name the feature files below `folder` of which not every scenario is among `items`.
+
+    Whatever left it out: a selection, `--ignore`, `--last-failed`, an error in collecting.
+    """
+    chosen = Counter(item.path.resolve() for item in items)
+    return [
+        str(path.relative_to(folder))
+        for path in sorted(folder.rglob("*.feature"))
+        if not _is_whole(path, chosen[path.resolve()])
+    ]
+
+
+def _is_whole(path: Path, chosen: int) -> bool:
+    try:
+        return 0 < chosen == count_scenarios(path)
+    except FeatureTrap:
+        return False
 
 
 def tags_below(folder: Path) -> set[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,25 +16,22 @@ from pytest_bdd.compat import get_fixture_names, getfixturedefs
 from pytest_bdd.scenario import find_fixturedefs_for_step, scenario_wrapper_template_registry
 from pytest_bdd.steps import StepFunctionContext, step_function_context_registry
 
+# As pytest-bdd has it.
+_PLACEHOLDER = re.compile(r"<(.+?)>")
+
 
 class FeatureTrap(Exception):
     """A feature or step file that would not test what it seems to; says where and what to do."""
 
 
 def check_feature(path: Path) -> None:
-    """Refuse a feature file without scenarios, or with two of one name (the last would win).
+    """Refuse a feature file whose scenarios would not all run as they are written.
 
-    Raises `FeatureTrap`.
+    It has none, two of one name (the last would win), one without steps, or an outline that its
+    examples do not fill. Raises `FeatureTrap`.
     """
-    try:
-        document: Any = Parser().parse(path.read_text(encoding="utf-8"))
-    except (CompositeParserException, ParserError) as error:
-        detail = " ".join(str(error).split())
-        raise FeatureTrap(
-            f"{path}: not Gherkin: {detail}. Mend the syntax at that line."
-        ) from error
     found: dict[str, int] = {}
-    for scenario in _scenarios(document.get("feature") or {}):
+    for scenario in _scenarios(_parsed(path)):
         name, line = scenario["name"], scenario["location"]["line"]
         if name in found:
             raise FeatureTrap(
@@ -41,9 +40,51 @@ def check_feature(path: Path) -> None:
             )
         if not scenario.get("steps"):
             raise FeatureTrap(f"{path}:{line}: {name!r} has no steps and would pass. Write some.")
+        _check_examples(f"{path}:{line}", scenario)
         found[name] = line
     if not found:
         raise FeatureTrap(f"{path}: has no scenario. Write one, or remove the file.")
+
+
+def count_scenarios(path: Path) -> int:
+    """Return how many scenarios a run of the whole file has; each example counts.
+
+    Raises `FeatureTrap` when it is no Gherkin.
+    """
+    return sum(
+        sum(len(table.get("tableBody", ())) for table in scenario["examples"]) or 1
+        for scenario in _scenarios(_parsed(path))
+    )
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        document: Any = Parser().parse(path.read_text(encoding="utf-8"))
+    except (CompositeParserException, ParserError) as error:
+        detail = " ".join(str(error).split())
+        raise FeatureTrap(
+            f"{path}: not Gherkin: {detail}. Mend the syntax at that line."
+        ) from error
+    return document.get("feature") or {}
+
+
+def _check_examples(where: str, scenario: dict[str, Any]) -> None:
+    """Refuse an outline that would run once with its placeholders unfilled."""
+    name, tables = scenario["name"], scenario["examples"]
+    outline = scenario["keyword"].strip() in ("Scenario Outline", "Scenario Template")
+    if (outline and not tables) or any(not table.get("tableBody") for table in tables):
+        raise FeatureTrap(
+            f"{where}: the outline {name!r} has no examples and would run with its placeholders "
+            "unfilled. Give it an Examples table with at least one row."
+        )
+    used = set(_PLACEHOLDER.findall(json.dumps([name, scenario["steps"]], ensure_ascii=False)))
+    for table in tables:
+        columns = {cell["value"] for cell in table["tableHeader"]["cells"]}
+        if missing := sorted(used - columns):
+            raise FeatureTrap(
+                f"{where}: no column of the examples of {name!r} is called {', '.join(missing)}. "
+                "Add the column, or mend the placeholder."
+            )
 
 
 def _scenarios(feature: dict[str, Any]) -> Iterable[dict[str, Any]]:
