@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -53,10 +54,10 @@ def judge(
 ) -> tuple[Verdict, str]:
     """Give the verdict on `value ± error` against `limit`, with its reason.
 
-    Nothing observed (`n == 0` or no value) is inconclusive, as is an interval that crosses the
-    limit: then neither met nor missed is known.
+    Nothing observed (`n == 0`, no value, not a number) is inconclusive, as is an interval that
+    crosses the limit: then neither met nor missed is known.
     """
-    if value is None or n <= 0:
+    if value is None or math.isnan(value) or n <= 0:
         return Verdict.INCONCLUSIVE, "nothing was observed"
     low, high = value - error, value + error
     shown = f"{value:g} ± {error:g} {relation} {limit:g}"

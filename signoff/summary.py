@@ -101,7 +101,9 @@ def as_markdown(signoff: Signoff) -> str:
     reasons = [m for m in signoff.measurements if m.verdict is not Verdict.MET]
     if reasons:
         lines += ["", "## Why not met", ""]
-        lines += [f"- **{m.scenario}: {m.criterion}** ({m.verdict}): {m.reason}" for m in reasons]
+        lines += [
+            f"- **{m.scenario}: {m.criterion}** ({m.verdict}): {_item(m.reason)}" for m in reasons
+        ]
     if signoff.observations:
         lines += ["", "## Also measured", "", "| what | value | scenario |", "| --- | --- | --- |"]
         lines += [
@@ -151,6 +153,11 @@ def _links(m: Measurement) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _item(text: str) -> str:
+    """Keep text of several lines within its item of the list."""
+    return text.replace("\n", "\n  ")
 
 
 def _criterion(m: Measurement) -> dict[str, Any]:
