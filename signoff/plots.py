@@ -19,6 +19,8 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 GOOD, BAD, FAULT, MARK = "#2b8a3e", "#c92a2a", "#ffe3e3", "#495057"
 _STRIP_BOTTOM = 0.93  # of an axis' height
 _LEAST_SECONDS = 1e-4  # a logarithmic axis has no 0
+# Of the names above: their size and distance in points; about what a character and the axis take.
+_NAME_SIZE, _LINE_POINTS, _CHARACTER_EM, _AXIS_POINTS = 8, 11, 0.62, 570
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +130,38 @@ def stretches(requests: Sequence[Point]) -> list[tuple[bool, float, float]]:
 
 def _name(axis: Axes, windows: Sequence[Window], events: Sequence[Event], origin: float) -> None:
     """Write the names above the first strip, each on a line of its own where they would meet."""
-    marks = [(event.at, event.name) for event in events] + [(w.start, w.name) for w in windows]
-    for index, (at, name) in enumerate(sorted(marks)):
+    marks = sorted(
+        [(event.at, event.name) for event in events] + [(w.start, w.name) for w in windows]
+    )
+    first, last = axis.get_xlim()
+    lines = lines_for(marks, (last - first) * _NAME_SIZE * _CHARACTER_EM / _AXIS_POINTS)
+    for (at, name), line in zip(marks, lines, strict=True):
         axis.annotate(
             name,
             (at - origin, 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(3, 3 + 11 * (index % 3)),
+            xytext=(3, 3 + _LINE_POINTS * line),
             textcoords="offset points",
-            fontsize=8,
+            fontsize=_NAME_SIZE,
         )
+    if isinstance(axis.figure, Figure):  # room for the lines, so that the dots lose none
+        axis.figure.set_figheight(
+            axis.figure.get_figheight() + max(lines, default=0) * _LINE_POINTS / 72
+        )
+
+
+def lines_for(marks: Sequence[tuple[float, str]], character: float) -> list[int]:
+    """Return for each name, in order of time, the lowest line on which it meets no earlier one.
+
+    `marks` are (seconds, name), `character` is the width of a character in seconds.
+    """
+    free_from: list[float] = []
+    lines = []
+    for at, name in marks:
+        line = next((i for i, free in enumerate(free_from) if free <= at), len(free_from))
+        free_from[line : line + 1] = [at + (len(name) + 2) * character]
+        lines.append(line)
+    return lines
 
 
 def as_svg(figure: Figure) -> str:

@@ -119,3 +119,30 @@ def test_the_png_is_as_wide_as_a_report() -> None:
     png = plots.as_png(drawn(edge="+++"))
     (width,) = struct.unpack(">I", png[16:20])
     assert width == 1100
+
+
+@pytest.mark.parametrize(
+    ("marks", "expected"),
+    [
+        ([], []),
+        ([(0, "fault"), (7, "healed")], [0, 0]),
+        ([(0, "fault"), (6.9, "healed")], [0, 1]),
+        ([(0, "fault"), (1, "a"), (2, "b"), (3, "c")], [0, 1, 2, 3]),
+        ([(0, "fault"), (1, "a"), (4, "b"), (7, "c")], [0, 1, 1, 0]),
+    ],
+)
+def test_a_name_stands_on_the_lowest_line_where_it_meets_no_other(
+    marks: list[tuple[float, str]], expected: list[int]
+) -> None:
+    assert plots.lines_for(marks, 1.0) == expected
+
+
+def test_the_names_of_close_events_do_not_overlap() -> None:
+    events = [Event(f"something happened {i}", 102 + i / 10) for i in range(6)]
+    figure = plots.timeline(
+        "t", {"edge": points("+" * 600)}, [Window("fault", 101, 120)], events, origin=101
+    )
+    plots.as_png(figure)
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 7
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
