@@ -240,3 +240,24 @@ def test_bad_options_are_one_line_and_touch_nothing(project: pytest.Pytester) ->
         assert "Traceback" not in result.stderr.str()
         assert not signoff
         assert not (project.path / "reports").exists()
+
+
+def test_allure_has_the_words_of_the_feature_file(project: pytest.Pytester) -> None:
+    (project.path / "features/node_loss").mkdir()
+    (project.path / "features/node_loss/x.feature").write_text(
+        "@slow\nFeature: shop\n  The plan says so.\n\n  Rule: quickly\n"
+        "    @blocker\n    Scenario: quick\n      Given a system\n"
+        "      Then these are fine\n        | thing |\n        | one |\n"
+    )
+    run(project)
+    result = by_name(project.path / "reports/latest/allure-results")["quick"]
+    labels = {(label["name"], label["value"]) for label in result["labels"]}
+    assert {
+        ("epic", "Node loss"),
+        ("feature", "shop"),
+        ("story", "quickly"),
+        ("severity", "blocker"),
+        ("tag", "slow"),
+    } <= labels
+    assert "The plan says so." in result["description"]
+    assert [p["value"] for p in result["steps"][1]["parameters"]] == ["thing", "one"]
