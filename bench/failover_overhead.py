@@ -11,7 +11,9 @@ import time
 from typing import Final
 
 from bench.entry import Entry
-from chaos.nodes import NodeFaults
+from chaos.faults.node import PowerOff
+from chaos.ledger import Ledger
+from chaos.session import Chaos
 from fixtures.cluster import capabilities
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.cluster.swarm import Task
@@ -20,7 +22,7 @@ from fixtures.errors import CutoverError
 from fixtures.stacks.arrange import spread_service
 from verify import failover as failovers
 from verify.failover import Failover
-from verify.steady import await_steady
+from verify.steady import await_steady, unsteady
 
 _WATCH_SECONDS: Final = 90.0
 _STEADY_SECONDS: Final = 180.0
@@ -51,10 +53,10 @@ def run(rounds: int = 3) -> list[Entry]:
 def _lose_worker(cluster: Cluster) -> tuple[float, float]:
     spread_service(cluster, "canary", within=_STEADY_SECONDS)
     await_steady(cluster, within=_STEADY_SECONDS)
-    faults = NodeFaults(cluster)
+    faults = Chaos(cluster, Ledger.of(cluster.name, cluster.source), lambda: unsteady(cluster))
     displaced = failovers.displaced_by(cluster.snapshot(), _LOST, [])
     try:
-        fault = faults.power_off(cluster.node(_LOST))
+        fault = faults.begin(PowerOff(_LOST)).instant
         wall = time.time() - (time.monotonic() - fault.at)
         watched = Failover(_LOST, fault, displaced)
         took = failovers.watch(cluster, watched, within=_WATCH_SECONDS).time_to_move()
@@ -62,7 +64,7 @@ def _lose_worker(cluster: Cluster) -> tuple[float, float]:
             raise CutoverError(took.reason, where="failover_overhead")
         healthy = _last_healthy(cluster, displaced, wall)
     finally:
-        faults.heal()
+        faults.close()
     await_steady(cluster, within=_STEADY_SECONDS)
     return took.seconds, healthy - wall
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from chaos.fault import A_MANAGER, Plan
 from fixtures.errors import CutoverError
 
 
@@ -14,7 +15,12 @@ class Refused(CutoverError):
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What the guard must know: the cluster, its managers, and the nodes that are already lost."""
+    """What the guard must know.
+
+    `lost` are the nodes that faults in force took away, `touched` those on which one is in force.
+    `unsteady` says why the cluster is not in its steady state; empty when it is, or when a fault
+    of ours explains it.
+    """
 
     cluster: str
     is_twin: bool
@@ -22,35 +28,63 @@ class Situation:
     nodes: Collection[str]
     managers: Sequence[str]
     lost: Collection[str] = ()
+    touched: Collection[str] = ()
+    unsteady: str = ""
 
 
-def check_node_loss(situation: Situation, node: str, *, quorum_may_be_lost: bool = False) -> None:
-    """Refuse to take `node` away when that is not clearly wanted. Raises `Refused`.
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What a scenario or a drill explicitly allows beyond the usual."""
 
-    A Swarm of n managers keeps quorum while more than n/2 of them live (Raft).
+    quorum_may_be_lost: bool = False
+    several_domains: bool = False
+
+
+def check(situation: Situation, plan: Plan, permission: Permission = Permission()) -> None:
+    """Refuse a plan that would break more than is clearly wanted. Raises `Refused`.
+
+    A Swarm of n managers keeps quorum while more than n/2 of them live (Raft). A fault domain is a
+    node; what one fault touches is one decision, a second fault on other nodes is another.
     """
     check_allowed(situation)
-    if node not in situation.nodes:
+    named = plan.touches | plan.takes_away | {s.node for s in plan.steps if s.node != A_MANAGER}
+    if not named:
+        raise Refused("its target is nothing", where="chaos", remedy="Name a node or a service.")
+    if unknown := sorted(named - set(situation.nodes)):
         raise Refused(
-            f"{node!r} is not in the inventory",
+            f"{', '.join(unknown)} is not in the inventory",
             where="chaos",
             remedy=f"It has: {', '.join(sorted(situation.nodes))}.",
         )
-    lost = {*situation.lost, node}
-    if quorum_may_be_lost:
-        return
-    if situation.lost and node not in situation.lost:
+    if situation.unsteady:
         raise Refused(
-            f"{', '.join(sorted(situation.lost))} is lost already: one fault domain at a time",
+            f"the cluster is not steady: {situation.unsteady}",
             where="chaos",
-            remedy="Heal first, or say in the scenario that quorum may be lost.",
+            remedy="A fault now would prove nothing: put that right first (python -m chaos heal).",
         )
-    living = [manager for manager in situation.managers if manager not in lost]
-    if 2 * len(living) <= len(situation.managers):
+    if not permission.quorum_may_be_lost:
+        _check_quorum(situation, plan)
+    if permission.several_domains or permission.quorum_may_be_lost:
+        return
+    in_force = {*situation.touched, *situation.lost}
+    if in_force and not named <= in_force:
         raise Refused(
-            f"without {node} only {len(living)} of {len(situation.managers)} managers are left",
+            f"{', '.join(sorted(in_force))} is broken already: one fault domain at a time",
             where="chaos",
-            remedy="Say in the scenario that quorum may be lost, if that is what it tests.",
+            remedy="Heal first, or say that faults may be in force in several domains.",
+        )
+
+
+def _check_quorum(situation: Situation, plan: Plan) -> None:
+    lost = plan.takes_away | set(situation.lost)
+    living = [manager for manager in situation.managers if manager not in lost]
+    costs = [manager for manager in situation.managers if manager in plan.takes_away]
+    if costs and 2 * len(living) <= len(situation.managers):
+        raise Refused(
+            f"without {', '.join(costs)} only {len(living)} of {len(situation.managers)} managers "
+            "are left",
+            where="chaos",
+            remedy="Say that quorum may be lost, if that is what is tested.",
         )
 
 

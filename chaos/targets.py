@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.cluster.swarm import Snapshot, alive_tasks
 from fixtures.errors import CutoverError
 
-_RUNS = "the node that runs "
+_RUNS: Final = "the node that runs "
+_MAJORITY: Final = "a majority of the managers"
+_MINORITY: Final = "a minority of the managers"
+_HELP: Final = (
+    "the leader, a manager that is not the leader, the worker, the node that runs SERVICE, the "
+    "primary's node"
+)
+_PRIMARY_SERVICE: Final = "gibd-postgres"
 
 
 class NoTarget(CutoverError):
@@ -17,7 +26,7 @@ def node_in_role(cluster: Cluster, role: str) -> Node:
     """Return the node that `role` names now. Raises `NoTarget`.
 
     A node's name, `the leader`, `a manager that is not the leader` (the first in the inventory),
-    `the worker`, or `the node that runs SERVICE`.
+    `the worker`, `the node that runs SERVICE`, or `the primary's node` (PostgreSQL's).
     """
     return cluster.node(hostname_in_role(cluster.snapshot(), role, list(cluster.nodes)))
 
@@ -26,7 +35,7 @@ def hostname_in_role(snapshot: Snapshot, role: str, order: list[str]) -> str:
     """Resolve `role` against a snapshot; `order` lists the inventory's node names."""
     if role in order:
         return role
-    managers = [n for n in order if (m := snapshot.node_named(n)) and m.role == "manager"]
+    managers = _managers(snapshot, order)
     leader = snapshot.leader()
     if role == "the leader":
         return _only(role, [leader.hostname] if leader else [])
@@ -39,6 +48,8 @@ def hostname_in_role(snapshot: Snapshot, role: str, order: list[str]) -> str:
         return _only(role, others[:1])
     if role == "the worker":
         return _only(role, [n for n in order if n not in managers and snapshot.node_named(n)])
+    if role == "the primary's node":
+        role = f"{_RUNS}{_PRIMARY_SERVICE}"
     if role.startswith(_RUNS):
         service = snapshot.service_called(role.removeprefix(_RUNS))
         tasks = alive_tasks(snapshot.tasks_of(service.name), snapshot.nodes)
@@ -46,9 +57,39 @@ def hostname_in_role(snapshot: Snapshot, role: str, order: list[str]) -> str:
     raise NoTarget(
         f"cannot read {role!r}",
         where="target",
-        remedy=f"Name a node ({', '.join(order)}), the leader, a manager that is not the leader, "
-        "the worker, or the node that runs SERVICE.",
+        remedy=f"Name a node ({', '.join(order)}), or: {_HELP}.",
     )
+
+
+def hostnames_in_group(snapshot: Snapshot, words: str, order: list[str]) -> tuple[str, ...]:
+    """Resolve a group of nodes. Raises `NoTarget`.
+
+    `a minority of the managers` (as many as may be lost, not the leader), `a majority of the
+    managers` (as many as quorum needs, the leader among them), or nodes and roles with commas
+    between them.
+    """
+    if words not in (_MAJORITY, _MINORITY):
+        parts = [part.strip() for part in words.split(",")]
+        names = [hostname_in_role(snapshot, part, order) for part in parts]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            raise NoTarget(f"names {', '.join(doubled)} twice", where="target")
+        return tuple(names)
+    managers = _managers(snapshot, order)
+    leader = snapshot.leader()
+    if leader is None:
+        raise NoTarget("the managers have no leader", where="target")
+    leader_last = sorted(managers, key=lambda name: name == leader.hostname)
+    needed = len(managers) // 2 + 1
+    chosen = leader_last[len(managers) - needed :]
+    if words == _MINORITY:
+        chosen = leader_last[: len(managers) - needed]
+    if not chosen:
+        raise NoTarget(f"{len(managers)} managers have no minority", where="target")
+    return tuple(name for name in order if name in chosen)
+
+
+def _managers(snapshot: Snapshot, order: list[str]) -> list[str]:
+    return [n for n in order if (m := snapshot.node_named(n)) and m.role == "manager"]
 
 
 def _is_ready(snapshot: Snapshot, hostname: str) -> bool:

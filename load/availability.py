@@ -26,7 +26,8 @@ _CHECKOUT: Final = Path(__file__).resolve().parents[1]
 class AvailabilityProbe:
     """Clients asking `targets` from outside, while it is entered.
 
-    `marks` name its phases and `events` single moments, both in monotonic seconds.
+    `marks` name its phases and `events` single moments, both in monotonic seconds. `windows` are
+    the faults meanwhile: name, start, and end, None while in force.
 
     The probe is a process and a process group of its own, so that neither the harness's work nor
     its terminal disturbs it, and ends with the harness or after `longest` seconds.
@@ -46,6 +47,7 @@ class AvailabilityProbe:
         self.timeout = timeout
         self.marks: list[tuple[str, float]] = []
         self.events: list[tuple[str, float]] = []
+        self.windows: list[tuple[str, float, float | None]] = []
         self.file = folder.resolve() / "samples.jsonl"
         self._settings = Settings(self.targets, rate, timeout, longest)
         self._log = self.file.with_name("probe.log")

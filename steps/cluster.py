@@ -6,7 +6,7 @@ from typing import Any
 
 from pytest_bdd import given, parsers, then, when
 
-from chaos.nodes import NodeFaults
+from chaos.session import Chaos
 from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.swarm import Snapshot
 from fixtures.tables import rows
@@ -71,7 +71,7 @@ def placement(cluster: Cluster, datatable: Any, measure: Any) -> None:
 
 
 @then(parsers.parse("the cluster is steady within {seconds:g} seconds"))
-def steady(cluster: Cluster, chaos: NodeFaults, seconds: float, measure: Any) -> None:
+def steady(cluster: Cluster, chaos: Chaos, seconds: float, measure: Any) -> None:
     """Every node whole, every service at its number of tasks, counted from the healing."""
     took = how_long(
         lambda: unsteady(cluster),

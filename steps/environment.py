@@ -9,18 +9,17 @@ from typing import Any
 
 import pytest
 
-from chaos.nodes import NodeFaults
-from fixtures import progress
+from chaos.ledger import Ledger
+from chaos.session import Chaos, heal_earlier
 from fixtures.cluster import capabilities
 from fixtures.cluster.cluster import Cluster
-from fixtures.cluster.inventory import load_inventory
-from fixtures.cluster.power import CommandPower
+from fixtures.cluster.opening import cluster_name, opened, source_of
 from fixtures.cluster.twin.lifecycle import StandingTwin
 from fixtures.errors import CutoverError
 from load.availability import AvailabilityProbe
 from load.checks import Target
 from signoff import evidence
-from verify.steady import await_steady, task_story
+from verify.steady import await_steady, task_story, unsteady
 
 RECOVERY_SECONDS = 300.0
 
@@ -47,17 +46,28 @@ def cluster(
     """Yield the cluster under test; a twin goes down in the end unless it is to be kept."""
     with ExitStack() as stack:
         try:
-            if standing_twin is not None:
-                found = stack.enter_context(standing_twin)
-            else:
-                inventory = load_inventory(pytestconfig.option.inventory)
-                found = stack.enter_context(Cluster(inventory, CommandPower(inventory)))
+            option = pytestconfig.option
+            source = source_of(twin=option.twin, inventory=option.inventory)
+            _heal_what_was_left(source)
+            found = stack.enter_context(standing_twin or opened(source))
             run.cluster = found.name
             versions = {n.hostname: n.engine_version for n in found.snapshot().nodes}
         except CutoverError as error:
             pytest.exit(f"error: {error}", returncode=4)
         run.environment |= {f"engine on {name}": version for name, version in versions.items()}
         yield found
+
+
+def _heal_what_was_left(source: str) -> None:
+    """Undo what an earlier run left in force, before this one begins. Raises `CutoverError`."""
+    ledger = Ledger.of(cluster_name(source), source)
+    if not ledger.open():
+        return
+    with opened(source) as cluster:
+        healing = heal_earlier(cluster, ledger)
+    # A twin that cannot be healed is rebuilt; servers have to be put right by their owner.
+    if healing is not None and not cluster.is_twin:
+        healing.raise_failures()
 
 
 @pytest.fixture(scope="session")
@@ -78,20 +88,23 @@ def deployed(cluster: Cluster, standing_twin: StandingTwin | None, run: Any) -> 
 
 
 @pytest.fixture
-def chaos(pytestconfig: pytest.Config, cluster: Cluster) -> Iterator[NodeFaults]:
+def chaos(pytestconfig: pytest.Config, cluster: Cluster) -> Iterator[Chaos]:
     """Yield the scenario's faults; afterwards they are healed and the cluster proven steady."""
-    faults = NodeFaults(cluster, pytestconfig.option.allow_chaos)
+    faults = Chaos(
+        cluster,
+        Ledger.of(cluster.name, cluster.source),
+        steady=lambda: unsteady(cluster),
+        allowed_cluster=pytestconfig.option.allow_chaos,
+    )
     yield faults
-    if faults.lost:
-        progress.say("  healing what the scenario left broken")
-    faults.heal()
+    faults.close()
     if faults.happened:
         await_steady(cluster, within=RECOVERY_SECONDS)
 
 
 @pytest.fixture
 def start_clients(
-    cluster: Cluster, run: Any, measure: Any, tmp_path: Path
+    cluster: Cluster, chaos: Chaos, run: Any, measure: Any, tmp_path: Path
 ) -> Iterator[Callable[[Sequence[Target], float], AvailabilityProbe]]:
     """Yield what starts clients; in the end they stop and what they saw is attached."""
     with ExitStack() as stack:
@@ -106,6 +119,7 @@ def start_clients(
         yield start
         for probe in started:
             probe.stop()
+            probe.windows = chaos.windows()
             evidence.attach_clients(measure.scenario, run.folder, probe)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from pytest_bdd import given, parsers, then, when
 
-from chaos.nodes import NodeFaults
+from chaos.faults.node import PowerOff
+from chaos.session import Chaos
 from chaos.targets import node_in_role
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.stacks.arrange import move_service, spread_service
@@ -29,14 +30,14 @@ def exceptions(datatable: Any) -> list[str]:
 
 
 @given("the canary has a task on every node")
-def canary_everywhere(cluster: Cluster, chaos: NodeFaults) -> None:
+def canary_everywhere(cluster: Cluster, chaos: Chaos) -> None:
     """So that each node has something to lose."""
     chaos.permit()
     spread_service(cluster, "canary", within=ARRANGE_SECONDS)
 
 
 @given(parsers.parse("the edge runs on {role}"), target_fixture="edge_node")
-def edge_on(cluster: Cluster, chaos: NodeFaults, role: str) -> Node:
+def edge_on(cluster: Cluster, chaos: Chaos, role: str) -> Node:
     """Moves the edge there and waits until everything is steady again."""
     chaos.permit()
     node = node_in_role(cluster, role)
@@ -51,7 +52,7 @@ def edge_on(cluster: Cluster, chaos: NodeFaults, role: str) -> Node:
 )
 def lose_node(
     cluster: Cluster,
-    chaos: NodeFaults,
+    chaos: Chaos,
     clients: Any,
     may_stay_down: list[str],
     role: str,
@@ -61,7 +62,7 @@ def lose_node(
     node = node_in_role(cluster, role)
     before = cluster.snapshot()
     displaced = failovers.displaced_by(before, node.name, may_stay_down)
-    fault = chaos.power_off(node)
+    fault = chaos.begin(PowerOff(node.name)).instant
     clients.mark("fault", at=fault.at)
     leader = before.leader()
     led = leader is not None and leader.hostname == node.name
@@ -80,7 +81,7 @@ def moved(failover: Failover, seconds: float, measure: Any) -> None:
 
 
 @when(parsers.re("(?:its|their) power returns"), target_fixture="power_returned")
-def power_returns(chaos: NodeFaults, clients: Any) -> float:
+def power_returns(chaos: Chaos, clients: Any) -> float:
     """Give every lost node its power back; returns the moment (monotonic seconds)."""
     instant = chaos.heal()
     clients.mark("recovery", at=instant)

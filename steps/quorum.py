@@ -6,19 +6,20 @@ from typing import Any
 
 from pytest_bdd import parsers, then, when
 
-from chaos.nodes import NodeFaults
+from chaos.faults.node import PowerOff
+from chaos.guard import Permission
+from chaos.session import Chaos
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.waiting import how_long
 from verify.quorum import State, in_state
 
 
 @when("the other managers lose their power", target_fixture="power_lost")
-def lose_other_managers(
-    cluster: Cluster, chaos: NodeFaults, clients: Any, edge_node: Node
-) -> float:
+def lose_other_managers(cluster: Cluster, chaos: Chaos, clients: Any, edge_node: Node) -> float:
     """All but the one that runs the edge; returns when the last was cut off."""
     others = [manager for manager in cluster.managers if manager.name != edge_node.name]
-    instants = [chaos.power_off(manager, quorum_may_be_lost=True) for manager in others]
+    allowed = Permission(quorum_may_be_lost=True)
+    instants = [chaos.begin(PowerOff(manager.name), allowed).instant for manager in others]
     clients.mark("fault", at=instants[0].at)
     return instants[-1].at
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from pytest_bdd import given, parsers, then, when
 
-from chaos.nodes import NodeFaults
-from chaos.targets import node_in_role
+from chaos.faults.node import PowerOff
+from chaos.faults.task import Kill
+from chaos.session import Chaos
 from fixtures.cluster.cluster import Cluster
 from fixtures.waiting import how_long
 from verify.replication import (
@@ -79,18 +80,18 @@ def read_only(cluster: Cluster, pair: Pair, measure: Any) -> None:
 
 
 @when("the replica's container is killed", target_fixture="broken")
-def kill_replica(cluster: Cluster, chaos: NodeFaults, pair: Pair) -> Broken:
+def kill_replica(cluster: Cluster, chaos: Chaos, pair: Pair) -> Broken:
     """SIGKILL; Swarm starts another."""
     started = started_at(cluster, pair.replica)
-    return Broken(chaos.kill_task(pair.replica.service).at, started)
+    return Broken(chaos.begin(Kill(pair.replica.service)).instant.at, started)
 
 
 @when("the replica's node loses its power", target_fixture="broken")
-def lose_replica_node(cluster: Cluster, chaos: NodeFaults, pair: Pair) -> Broken:
+def lose_replica_node(cluster: Cluster, chaos: Chaos, pair: Pair) -> Broken:
     """No shutdown: the primary is not told."""
     started = started_at(cluster, pair.replica)
-    node = node_in_role(cluster, f"the node that runs {pair.replica.service}")
-    return Broken(chaos.power_off(node).at, started)
+    fault = PowerOff(f"the node that runs {pair.replica.service}")
+    return Broken(chaos.begin(fault).instant.at, started)
 
 
 @when(
@@ -102,7 +103,7 @@ def write_meanwhile(cluster: Cluster, pair: Pair, count: int) -> Written:
 
 
 @when("the power of the replica's node returns", target_fixture="broken")
-def replica_node_returns(chaos: NodeFaults, broken: Broken) -> Broken:
+def replica_node_returns(chaos: Chaos, broken: Broken) -> Broken:
     """Recovery counts from here."""
     return Broken(chaos.heal(), broken.started)
 

@@ -20,10 +20,12 @@ ROOT = Path(__file__).parents[2]
 NAME = "leftover"
 # Brings a twin up, cuts a node's power and says so; then waits to be killed.
 VICTIM = f"""
-from chaos.nodes import NodeFaults
+from chaos.faults.node import PowerOff
+from chaos.ledger import Ledger
+from chaos.session import Chaos
 from fixtures.cluster.twin.lifecycle import StandingTwin
 with StandingTwin({NAME!r}, keep=False) as cluster:
-    NodeFaults(cluster).power_off(cluster.node("hpr"))
+    Chaos(cluster, Ledger.of(cluster.name, cluster.source), lambda: True).begin(PowerOff("hpr"))
     print("BROKEN", flush=True)
     input()
 """

@@ -1,0 +1,108 @@
+"""Undo what the ledger says is open: in reverse order, past what fails, as often as one likes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from chaos import doing
+from chaos.fault import NotHealed, Step
+from chaos.ledger import Ledger, Open
+from fixtures.cluster.cluster import Cluster
+from fixtures.cluster.power import Instant
+from fixtures.errors import CutoverError
+from fixtures.waiting import NeverTrue, Pending, eventually
+
+# A node that a later fault took away boots first; then what lay on it can be undone.
+_REACHABLE_SECONDS: Final = 30.0
+
+
+@dataclass
+class Healing:
+    """What a heal did: faults undone (with when, and how it was proven), and what failed."""
+
+    began: float
+    undone: dict[str, Instant] = field(default_factory=dict)
+    proofs: dict[str, str] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def raise_failures(self) -> None:
+        """Raise `NotHealed` when something could not be put right."""
+        if self.failures:
+            raise NotHealed(
+                f"could not be put right: {'; '.join(self.failures)}",
+                where="chaos",
+                remedy="Look at that node, then: python -m chaos heal (it can be repeated).",
+            )
+
+
+def heal(
+    cluster: Cluster,
+    ledger: Ledger,
+    entries: Sequence[Open],
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    patience: float = _REACHABLE_SECONDS,
+) -> Healing:
+    """Undo `entries` (oldest first, as the ledger gives them), then prove that they are gone.
+
+    `patience`: seconds to wait for a node that cannot be reached. Nothing is raised for a fault
+    that cannot be undone: it stays open, and `failures` says why.
+    """
+    healing = Healing(time.monotonic())
+    undone = []
+    for entry in reversed(entries):
+        try:
+            healing.undone[entry.id] = _undo(cluster, entry, patience)
+        except (CutoverError, NeverTrue) as error:
+            healing.failures.append(f"{entry.label}: {error}")
+            continue
+        except Exception as error:  # noqa: BLE001 - the others must be undone too
+            healing.failures.append(f"{entry.label}: {type(error).__name__}: {error}")
+            continue
+        undone.append(entry)
+        say(f"  ↺ undone: {entry.label}")
+    for entry in undone:
+        try:
+            healing.proofs[entry.id] = _prove_gone(cluster, entry)
+            ledger.healed(entry.id)
+        except Exception as error:  # noqa: BLE001 - as above
+            healing.failures.append(f"{entry.label}: not gone: {error}")
+    return healing
+
+
+def _undo(cluster: Cluster, entry: Open, patience: float) -> Instant:
+    instant = None
+    failures = []
+    for number, step in reversed(list(enumerate(entry.steps))):
+        try:
+            instant = eventually(
+                partial(doing.undo, cluster, step, entry.id, number),
+                within=patience,
+                what=f"{step.node} lets {entry.label} be undone",
+                retry_on=(CutoverError,),
+            )
+        except Exception as error:  # noqa: BLE001 - the other steps must be undone too
+            failures.append(str(error))
+    if failures:
+        raise NotHealed("; ".join(failures))
+    return instant or Instant(time.monotonic(), 0.0)
+
+
+def _prove_gone(cluster: Cluster, entry: Open) -> str:
+    def gone(step: Step) -> str | Pending:
+        return doing.gone(cluster, step, entry.id)
+
+    proofs = [
+        eventually(
+            partial(gone, step),
+            within=step.gone_within,
+            what=f"{entry.label} gone",
+            retry_on=(CutoverError,),
+        )
+        for step in entry.steps
+    ]
+    return "; ".join(dict.fromkeys(proofs))
