@@ -42,9 +42,13 @@ class Finding:
 
 
 def look_from_every_node(
-    cluster: Cluster, netcheck: str, endpoints: Sequence[Endpoint]
+    cluster: Cluster,
+    netcheck: str,
+    endpoints: Sequence[Endpoint],
+    *,
+    nodes: Sequence[str] | None = None,
 ) -> dict[str, list[Finding]]:
-    """Ask the `netcheck` task (a global service's full name) of every node at once.
+    """Ask the `netcheck` task (a global service's full name) of every node, or of `nodes`, at once.
 
     Returns node name → findings. A node without such a task raises `CutoverError`: a node that is
     not asked would otherwise pass.
@@ -54,7 +58,8 @@ def look_from_every_node(
         snapshot.hostname_of(task.node_id): task.container_id
         for task in alive_tasks(snapshot.tasks_of(netcheck), snapshot.nodes)
     }
-    missing = sorted(set(cluster.nodes) - set(containers))
+    asked = list(cluster.nodes) if nodes is None else list(nodes)
+    missing = sorted(set(asked) - set(containers))
     if missing:
         raise CutoverError(
             f"no task on {', '.join(missing)}",
@@ -75,7 +80,7 @@ def look_from_every_node(
         ).stdout
         return [_finding(item) for item in json.loads(answer)]
 
-    return cluster.on_all(look)
+    return cluster.on_all(look, [cluster.node(name) for name in asked])
 
 
 def discovery_problems(
