@@ -58,6 +58,7 @@ class Shell:
     within: float = SHOWS_WITHIN
     gone_within: float = GONE_WITHIN
     timer: bool = True
+    lasting: bool = True
     via: Literal["shell"] = "shell"
 
 

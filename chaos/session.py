@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from chaos import doing, guard
-from chaos.fault import Fault, NotInForce, Plan, Shell
+from chaos.fault import Fault, NotInForce, Plan, Power, Shell
 from chaos.guard import Permission, Situation
 from chaos.healing import Healing, heal
 from chaos.ledger import Ledger, Open, Owner
@@ -35,7 +35,8 @@ class InForce:
     """A fault that was injected, and proven to be in force.
 
     `instant` is when it was injected, `proven` when its effect had been seen (monotonic seconds),
-    `healed` when its undoing had been asked for.
+    `healed` when its undoing had been asked for. `slipped` says that its effect was not there any
+    more when it was about to be undone; empty when it was.
     """
 
     id: str
@@ -46,6 +47,7 @@ class InForce:
     proven: float = 0.0
     healed: Instant | None = None
     gone: float | None = None
+    slipped: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,19 +229,48 @@ class Chaos:
     # -- putting right -------------------------------------------------------------------------
 
     def end(self, fault: InForce) -> Instant:
-        """Undo one fault and prove it gone; returns when that began. Raises `NotHealed`."""
+        """Undo one fault and prove it gone; returns when that began.
+
+        Raises `NotHealed`, and `NotInForce` (when it is undone) if it had ended by itself before.
+        """
         if fault.healed is None:
-            self._heal([fault]).raise_failures()
+            self._end([fault])
         return fault.healed or fault.instant
 
     def heal(self) -> float:
         """Undo all of this session that is in force, the newest first; safe to repeat.
 
-        Returns the monotonic time at which the undoing began. Raises `NotHealed`.
+        Returns the monotonic time at which the undoing began. Raises as `end`.
         """
-        healing = self._heal(self.in_force)
+        return self._end(self.in_force)
+
+    def _end(self, faults: list[InForce]) -> float:
+        for fault in faults:
+            fault.slipped = self._slipped(fault)
+        healing = self._heal(faults)
         healing.raise_failures()
+        if slipped := [f"{f.fault.label}: {f.slipped}" for f in faults if f.slipped]:
+            raise NotInForce(
+                f"was not in force any more when it was to be undone: {'; '.join(slipped)}",
+                where="chaos",
+                remedy="What was measured meanwhile proves nothing: something undid it.",
+            )
         return healing.began
+
+    def _slipped(self, fault: InForce) -> str:
+        """Return what is seen in place of the fault's effect; empty while it is there."""
+        for step in fault.plan.steps:
+            if isinstance(step, Shell) and not step.lasting:
+                continue
+            if isinstance(step, Power) and step.then_on:
+                continue
+            try:
+                seen = doing.in_force(self.cluster, step, fault.id)
+            except CutoverError:
+                continue  # a node that cannot be asked now: a later fault took it away
+            if isinstance(seen, Pending):
+                return seen.reason
+        return ""
 
     def _heal(self, faults: list[InForce]) -> Healing:
         ids = [fault.id for fault in faults]
@@ -262,7 +293,7 @@ class Chaos:
         try:
             if self.in_force:
                 progress.say("  healing what is still in force")
-                self.heal()
+                self._heal(self.in_force).raise_failures()
             self.ledger.forget()
         finally:
             if self._watchdog is not None:

@@ -74,6 +74,7 @@ class Reboot(Fault):
                     within=_BOOT_SECONDS,
                     gone_within=_BOOT_SECONDS,
                     timer=False,
+                    lasting=False,
                 ),
             ),
             frozenset({node}),

@@ -47,6 +47,7 @@ def replaced_step(
         gone_at=A_MANAGER,
         gone_within=_REPLACED_SECONDS,
         timer=bool(undo),
+        lasting=False,
     )
 
 
@@ -103,6 +104,7 @@ class Pause(Fault):
             do=f"docker pause {task.container}\n",
             undo=f'[ "$({paused})" != true ] || docker unpause {task.container}\n',
             in_force=f'paused=$({paused})\necho "paused: $paused"\n[ "$paused" = true ]\n',
+            lasting=False,
         )
         return Plan((step,), frozenset({task.node}))
 
