@@ -42,6 +42,7 @@ FAULTS: Final[tuple[type[Fault], ...]] = (
     data.PostmasterKill,
     data.SlotDropped,
     data.WalReceiverStopped,
+    data.ReplicaPromoted,
     data.RedisKilledSaving,
     data.FileDamaged,
 )

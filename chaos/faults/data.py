@@ -134,6 +134,61 @@ class WalReceiverStopped(Fault):
 
 
 @dataclass(frozen=True)
+class ReplicaPromoted(Fault):
+    """The replica becomes a primary beside the old one, and is made a replica again."""
+
+    name: ClassVar[str] = "data.replica-promoted"
+    summary: ClassVar[str] = "A PostgreSQL replica is promoted: two servers accept writes."
+    blast_radius: ClassVar[str] = (
+        "reads of the replica; in the end its copy is thrown away and taken anew from the primary"
+    )
+
+    service: str
+
+    def plan(self, view: View) -> Plan:
+        """Refused when the server is no replica: the undo throws data away."""
+        task = first_task(view, self.service)
+        service = view.service(self.service)
+        recovery = "SELECT pg_is_in_recovery()"
+        if view.read(task.node, _psql(task.container, recovery)) != "t":
+            raise BadArgument("is no replica", where=f"service {self.service}")
+        data = view.read(
+            task.node,
+            f"docker exec {task.container} sh -c 'readlink -f \"$PGDATA\"'",
+        )
+        if not re.fullmatch(r"/[A-Za-z0-9._/-]{8,}", data):
+            raise BadArgument(f"has its data at {data!r}", where=f"service {self.service}")
+        # Whatever container Swarm has put in its place by then.
+        current = (
+            f"c=$(docker ps -q --filter label=com.docker.swarm.service.name={service}"
+            " | head -n 1)\n"
+            '[ -n "$c" ] || exit 1\n'
+        )
+        is_replica = _psql('"$c"', recovery)
+        streaming = _psql(
+            '"$c"', "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'"
+        )
+        step = Shell(
+            task.node,
+            do=_psql(task.container, "SELECT pg_promote(true, 30)") + "\n",
+            undo=(
+                f'{current}is=$({is_replica}) || exit 1\n[ "$is" = f ] || exit 0\n'
+                # Emptied while it is stopped: nothing writes into what is taken away.
+                f"root=$(docker inspect -f '{{{{.State.Pid}}}}' \"$c\")\n"
+                f'docker pause "$c"\nrm -rf "/proc/$root/root{data}"\ndocker kill "$c"\n'
+            ),
+            in_force=(
+                f"is=$({_psql(task.container, recovery)}) || exit 2\n"
+                'echo "in recovery: $is"\n[ "$is" = f ]\n'
+            ),
+            gone=f'{current}n=$({streaming}) || exit 1\necho "$n streaming"\n[ "$n" = 1 ]\n',
+            gone_within=_STREAMS_SECONDS * 2,
+            within=40.0,
+        )
+        return Plan((step,), frozenset({task.node}))
+
+
+@dataclass(frozen=True)
 class RedisKilledSaving(Fault):
     """Redis dies while it writes its dump."""
 

@@ -42,6 +42,7 @@ ALL: Final[tuple[Choice, ...]] = (
     ("data.postmaster-kill", {"service": "gibd-postgres-replica"}),
     ("data.slot-dropped", {"service": "gibd-postgres", "slot": "gibd_postgres_replica"}),
     ("data.wal-receiver-stopped", {"service": "gibd-postgres-replica"}),
+    ("data.replica-promoted", {"service": "gibd-postgres-replica"}),
     ("data.redis-killed-saving", {"service": "gibd-redis"}),
     ("data.file-damaged", {"node": "hpr", "path": BACKUP, "how": "truncate"}),
     ("data.file-damaged", {"node": "hpr", "path": BACKUP, "how": "flip"}),

@@ -1,0 +1,1 @@
+"""Rehearsals: steady state, faults by schedule, steady state."""

@@ -1,0 +1,143 @@
+"""A drill on a live cluster: real clients, real looks, a folder with all that was seen.
+
+This module and the command line are where chaos meets the rooms that measure.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from chaos.drills.journal import Journal
+from chaos.drills.plan import Drill, Entry, as_rows
+from chaos.drills.runner import Outcome, Runner
+from chaos.session import Chaos
+from fixtures.cluster.cluster import Cluster
+from fixtures.errors import CutoverError
+from fixtures.waiting import NeverTrue
+from load import findings, outages
+from load.availability import AvailabilityProbe
+from load.routes import named_targets
+from verify.replication import pair_of
+from verify.steady import unsteady
+
+JOURNAL: Final = "journal.jsonl"
+_STEADY_BEFORE_SECONDS: Final = 60.0
+_PRIMARY, _REPLICA = "gibd-postgres", "gibd-postgres-replica"
+
+
+class LiveClients:
+    """The availability probe, as a drill sees it."""
+
+    def __init__(self, probe: AvailabilityProbe) -> None:
+        self.probe = probe
+        self._told: dict[str, int] = {}
+
+    def good_before(self, n: int) -> str:
+        """Wait for `n` good answers in a row of each target; return why there were none."""
+        try:
+            self.probe.wait_until_good(n=n, within=_STEADY_BEFORE_SECONDS)
+        except NeverTrue as error:
+            return str(error)
+        return ""
+
+    def new_requests(self) -> list[dict[str, Any]]:
+        """Return the requests settled since the last call."""
+        found = []
+        for target in self.probe.targets:
+            samples = self.probe.samples(target.name)
+            found += [
+                {"target": s.target, "due": s.due, "latency": s.latency, "ok": s.ok}
+                for s in samples[self._told.get(target.name, 0) :]
+            ]
+            self._told[target.name] = len(samples)
+        return sorted(found, key=lambda request: request["due"])
+
+
+@dataclass
+class LiveWatch:
+    """Looks at the managers, and at PostgreSQL when a condition asks for it."""
+
+    cluster: Cluster
+    replica_matters: bool
+    _leader_seen: float = field(default_factory=time.monotonic)
+
+    def observed(self, lost: Sequence[str]) -> tuple[Sequence[str], bool | None, float]:
+        """Return nodes down beyond `lost`, whether the replica streams, seconds without leader."""
+        down: list[str] = []
+        try:
+            snapshot = self.cluster.snapshot(timeout=3)
+        except CutoverError:
+            snapshot = None
+        if snapshot is not None:
+            if snapshot.leader() is not None:
+                self._leader_seen = time.monotonic()
+            down = [n.hostname for n in snapshot.nodes if not n.ready and n.hostname not in lost]
+        streaming = self._streams() if self.replica_matters else None
+        return down, streaming, time.monotonic() - self._leader_seen
+
+    def _streams(self) -> bool:
+        pair = pair_of(self.cluster, primary=_PRIMARY, replica=_REPLICA)
+        return not pair.problems_within(self.cluster, 0.0)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a drill left: its outcome, its clients, its journal."""
+
+    outcome: Outcome
+    probe: AvailabilityProbe
+    journal: Path
+
+
+def rehearse(
+    cluster: Cluster,
+    chaos: Chaos,
+    drill: Drill,
+    entries: Sequence[Entry],
+    folder: Path,
+    *,
+    seed: int | None,
+    replay: str,
+    start_clients: Callable[[Sequence[Any], float], AvailabilityProbe],
+) -> Rehearsal:
+    """Run the drill; nothing is in force when it returns. `folder` gets its journal.
+
+    `start_clients` starts the probe for targets and a rate, and owns it.
+    """
+    targets = named_targets(cluster, drill.clients.targets)
+    journal = folder / JOURNAL
+    probe = start_clients(targets, drill.clients.rate)
+    with Journal(journal) as lines:
+        lines.drill(drill.name, seed, as_rows(entries), replay, time.monotonic())
+        runner = Runner(
+            drill=drill,
+            entries=entries,
+            chaos=chaos,
+            clients=LiveClients(probe),
+            watch=LiveWatch(cluster, any(hasattr(c, "replica_lost") for c in drill.abort)),
+            steady=lambda: unsteady(cluster),
+            journal=lines,
+        )
+        outcome = runner.run()
+    probe.windows = chaos.windows()
+    return Rehearsal(outcome, probe, journal)
+
+
+def served(rehearsal: Rehearsal, target: str) -> tuple[float, int]:
+    """Return the percentage of good answers of `target` from the first fault on; and how many."""
+    began = rehearsal.outcome.began
+    if began is None:
+        return 0.0, 0
+    share, asked = outages.availability(
+        rehearsal.probe.samples(target), began, time.monotonic() - rehearsal.probe.timeout
+    )
+    return 100 * share, asked
+
+
+def spoiled(rehearsal: Rehearsal) -> list[str]:
+    """Return what makes the clients' measurements unfit."""
+    return findings.objections(rehearsal.probe)

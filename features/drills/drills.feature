@@ -1,0 +1,22 @@
+@drills @chaos
+Feature: Rehearsals
+  Steady before, faults by a schedule, steady after, with clients asking all the time. A drill that
+  fails is run again with the command that the sign-off gives: the same faults at the same times.
+
+  Background:
+    Given the plan's services are running
+
+  @blocker
+  Scenario: The cutover rehearsal of week 1: each server in turn, then the replica
+    Given the edge runs on a manager that is not the leader
+    When the drill cutover_rehearsal.yml is run
+    Then every fault was in force for its time and is undone
+    And after the drill the cluster is steady within 180 seconds
+    And at least 60 % of the clients' requests were answered during the drill
+
+  @critical
+  Scenario: Everyday trouble, in an order that the run's seed draws
+    When the drill everyday_trouble.yml is run
+    Then every fault was in force for its time and is undone
+    And after the drill the cluster is steady within 120 seconds
+    And at least 80 % of the clients' requests were answered during the drill
