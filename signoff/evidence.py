@@ -19,6 +19,7 @@ class Clients(Protocol):
     targets: list[Any]
     marks: list[tuple[str, float]]
     events: list[tuple[str, float]]
+    windows: list[tuple[str, float, float | None]]
     file: Path
 
     def samples(self, target: str) -> list[Any]:
@@ -33,13 +34,14 @@ def attach_clients(scenario: str, folder: Path, clients: Clients) -> None:
         for target in clients.targets
     }
     last = max((p.at for series in points.values() for p in series), default=phases["steady"])
-    windows = []
-    if "fault" in phases:
+    windows = [
+        Window(name, start, last if end is None else end) for name, start, end in clients.windows
+    ]
+    if "fault" in phases and not windows:
         windows.append(Window("fault", phases["fault"], phases.get("recovery", last)))
     events = [Event(name, at) for name, at in clients.events]
-    figure = plots.timeline(
-        scenario, points, windows, events, origin=phases.get("fault", phases["steady"])
-    )
+    origin = min((window.start for window in windows), default=phases["steady"])
+    figure = plots.timeline(scenario, points, windows, events, origin=origin)
     place = folder / "evidence"
     place.mkdir(exist_ok=True)
     stem = _stem(scenario)

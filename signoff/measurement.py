@@ -16,6 +16,25 @@ class Verdict(StrEnum):
     UNPROVEN = "unproven"
 
 
+class Cause(StrEnum):
+    """Whose failure it is that a criterion is not met: what to do next depends on it."""
+
+    SYSTEM = "system"
+    FAULT = "fault"
+    HARNESS = "harness"
+    MEASURING = "measuring"
+
+    @property
+    def words(self) -> str:
+        """What a reader is told."""
+        return {
+            Cause.SYSTEM: "The system missed its criterion",
+            Cause.FAULT: "Nothing was tested: the fault was not in force",
+            Cause.HARNESS: "The harness failed, or could not restore",
+            Cause.MEASURING: "Not measurable: the error, the load or the time was not good enough",
+        }[self]
+
+
 class Relation(StrEnum):
     """How the value must stand to its limit."""
 
@@ -32,7 +51,8 @@ class Measurement:
 
     `value`, `error` and `limit` are in `unit`; `error` is the half-width of the interval that
     surely holds the true value. `n` is how many observations stand behind it. `evidence` names
-    attachments or files, relative to the report's folder.
+    attachments or files, relative to the report's folder. `cause` is None for what is met, and for
+    what this cluster cannot show.
     """
 
     criterion: str
@@ -47,6 +67,7 @@ class Measurement:
     reason: str = ""
     evidence: tuple[str, ...] = ()
     scenario: str = ""
+    cause: Cause | None = None
 
 
 def judge(

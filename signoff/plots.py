@@ -16,7 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-GOOD, BAD, FAULT, MARK = "#2b8a3e", "#c92a2a", "#ffe3e3", "#495057"
+GOOD, BAD, MARK = "#2b8a3e", "#c92a2a", "#495057"
+#: One a fault, in turn: faults may overlap, so they are drawn half transparent.
+FAULTS = ("#ffc9c9", "#ffec99", "#d0bfff", "#a5d8ff", "#b2f2bb", "#fcc2d7")
 _STRIP_BOTTOM = 0.93  # of an axis' height
 _LEAST_SECONDS = 1e-4  # a logarithmic axis has no 0
 # Of the names above: their size and distance in points; about what a character and the axis take.
@@ -69,13 +71,20 @@ def timeline(
             ordered = sorted(requests, key=lambda point: point.at)
             _draw_latencies(axis, target, ordered, origin)
             _draw_strip(axis, ordered, origin)
-            for window in windows:
-                axis.axvspan(window.start - origin, window.end - origin, color=FAULT, zorder=0)
+            for number, window in enumerate(windows):
+                _shade(axis, window, FAULTS[number % len(FAULTS)], origin)
             for event in events:
                 axis.axvline(event.at - origin, color=MARK, linestyle=":", linewidth=1)
         _name(axes[0], windows, events, origin)
         axes[-1].set_xlabel("seconds since the fault" if windows else "seconds")
     return figure
+
+
+def _shade(axis: Axes, window: Window, colour: str, origin: float) -> None:
+    """Shade a fault's time; its beginning is a line, so that the shortest is seen too."""
+    start, end = window.start - origin, window.end - origin
+    axis.axvspan(start, end, color=colour, alpha=0.6, linewidth=0, zorder=0)
+    axis.axvline(start, color=colour, linewidth=2, zorder=0)
 
 
 def _draw_latencies(axis: Axes, target: str, requests: Sequence[Point], origin: float) -> None:

@@ -19,7 +19,7 @@ from signoff import allure_files, options, terminal
 from signoff import folder as folders
 from signoff.bdd.collection import FeatureFile, collect, left_out, tags_below
 from signoff.bdd.traps import FeatureTrap, check_steps, step_contexts, undefined_steps
-from signoff.measurement import Verdict
+from signoff.measurement import Cause, Verdict
 from signoff.outcome import Inconclusive, Missed, ProvedNothing
 from signoff.recorder import Measure, Recorder
 from signoff.summary import Signoff
@@ -53,6 +53,7 @@ class Run:
             command=self.command,
             measurements=self.recorder.measurements,
             observations=self.recorder.observations,
+            drills=self.recorder.drills,
             notes=self.notes,
             standins=self.standins,
             environment=self.environment,
@@ -224,9 +225,9 @@ def pytest_runtest_makereport(
     if call.when == "teardown":
         run.ended.add(item.nodeid)
     if call.excinfo is not None:
-        verdict, reason = _ending(call.excinfo.value, call.when, mine)
+        verdict, reason, cause = _ending(call.excinfo.value, call.when, mine)
         if verdict is not None:
-            mine.record_only(verdict, reason)
+            mine.record_only(verdict, reason, cause)
         if verdict is Verdict.UNPROVEN:
             report.outcome = "skipped"
             report.longrepr = (str(item.path), 0, f"Skipped: unproven: {reason}")
@@ -235,22 +236,28 @@ def pytest_runtest_makereport(
     return report
 
 
-def _ending(error: BaseException, when: str, mine: Measure) -> tuple[Verdict | None, str]:
+def _ending(
+    error: BaseException, when: str, mine: Measure
+) -> tuple[Verdict | None, str, Cause | None]:
     """Return the verdict on a scenario that ended with `error`; None if it is recorded already."""
     text = str(error).strip() or type(error).__name__
     match error:
         case Missed() | Inconclusive():
-            return None, text
+            return None, text, None
         case pytest.skip.Exception() if mine.is_unproven:
-            return None, text
+            return None, text, None
         # A skip that no measurement made (a tag, a library) has not shown anything either.
         case CannotProve() | pytest.skip.Exception():
-            return Verdict.UNPROVEN, text
+            return Verdict.UNPROVEN, text, None
         case ProvedNothing():
-            return Verdict.INCONCLUSIVE, text
+            return Verdict.INCONCLUSIVE, text, Cause.HARNESS
         case AssertionError() if when == "call":
-            return Verdict.MISSED, text
-    return Verdict.INCONCLUSIVE, f"harness error in {when}: {type(error).__name__}: {text}"
+            return Verdict.MISSED, text, Cause.SYSTEM
+    # An exception may say itself whose failure it is.
+    cause = Cause(getattr(error, "cause", Cause.HARNESS))
+    if cause is Cause.HARNESS:
+        text = f"harness error in {when}: {type(error).__name__}: {text}"
+    return Verdict.INCONCLUSIVE, text, cause
 
 
 def pytest_exception_interact(call: pytest.CallInfo[Any]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
-from signoff.measurement import Measurement, Relation, Verdict, judge
+from signoff.measurement import Cause, Measurement, Relation, Verdict, judge
 from signoff.outcome import Inconclusive, Missed
 
 
@@ -37,6 +37,7 @@ class Recorder:
     def __init__(self, file: Path) -> None:
         self.measurements: list[Measurement] = []
         self.observations: list[dict[str, Any]] = []
+        self.drills: list[dict[str, Any]] = []
         self._file = file
 
     def add(self, measurement: Measurement) -> None:
@@ -48,6 +49,11 @@ class Recorder:
         """Record a value that is reported without a limit."""
         self.observations.append(observation)
         self._append({"kind": "observation", **observation})
+
+    def rehearsed(self, **drill: Any) -> None:
+        """Record a drill, with what is needed to run it again."""
+        self.drills.append(drill)
+        self._append({"kind": "drill", **drill})
 
     def _append(self, line: dict[str, Any]) -> None:
         with self._file.open("a", encoding="utf-8") as file:
@@ -110,6 +116,10 @@ class Measure:
                 n=n,
                 reason="; ".join(part for part in (reason, why) if part),
                 evidence=(*self.evidence, *evidence),
+                cause={
+                    Verdict.MISSED: Cause.SYSTEM,
+                    Verdict.INCONCLUSIVE: Cause.MEASURING,
+                }.get(verdict),
             )
         )
 
@@ -136,9 +146,11 @@ class Measure:
             reason=took.reason,
         )
 
-    def inconclusive(self, criterion: str, reason: str) -> Measurement:
-        """Record that it could not be measured."""
-        return self.end(self._without_value(criterion, Verdict.INCONCLUSIVE, reason))
+    def inconclusive(
+        self, criterion: str, reason: str, cause: str = Cause.MEASURING
+    ) -> Measurement:
+        """Record that it could not be measured, and whose failure that is."""
+        return self.end(self._without_value(criterion, Verdict.INCONCLUSIVE, reason, Cause(cause)))
 
     def unproven(self, criterion: str, reason: str) -> Measurement:
         """Record that this cluster cannot show it."""
@@ -156,9 +168,31 @@ class Measure:
             n=n,
         )
 
-    def record_only(self, verdict: Verdict, reason: str) -> None:
+    def drill(
+        self,
+        name: str,
+        *,
+        seed: int | None,
+        schedule: Sequence[Mapping[str, Any]],
+        replay: str,
+        journal: str,
+    ) -> None:
+        """Record a rehearsal: `schedule` in rows of at, fault, for; `replay` runs it again.
+
+        `journal` is a file, relative to the run's folder.
+        """
+        self._recorder.rehearsed(
+            name=name,
+            scenario=self._scenario,
+            seed=seed,
+            schedule=[dict(row) for row in schedule],
+            replay=replay,
+            journal=journal,
+        )
+
+    def record_only(self, verdict: Verdict, reason: str, cause: Cause | None) -> None:
         """Record the scenario's own end, when no measurement of it says why it ended."""
-        self.recorded.append(self._without_value(self._scenario, verdict, reason))
+        self.recorded.append(self._without_value(self._scenario, verdict, reason, cause))
         self._recorder.add(self.recorded[-1])
 
     def end(self, measurement: Measurement) -> Measurement:
@@ -175,7 +209,9 @@ class Measure:
                 pytest.skip(text)
         return measurement
 
-    def _without_value(self, criterion: str, verdict: Verdict, reason: str) -> Measurement:
+    def _without_value(
+        self, criterion: str, verdict: Verdict, reason: str, cause: Cause | None = None
+    ) -> Measurement:
         return Measurement(
             criterion=criterion,
             feature=self._feature,
@@ -184,4 +220,5 @@ class Measure:
             verdict=verdict,
             reason=reason,
             evidence=tuple(self.evidence),
+            cause=cause,
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from signoff.measurement import Measurement, Relation, Verdict
+from signoff.measurement import Cause, Measurement, Relation, Verdict
 
 _SIGNS = {Relation.AT_MOST: "≤", Relation.AT_LEAST: "≥", Relation.EQUAL: "="}
 
@@ -26,6 +26,7 @@ class Signoff:
     command: str
     measurements: Sequence[Measurement]
     observations: Sequence[dict[str, Any]] = ()
+    drills: Sequence[dict[str, Any]] = ()
     notes: Sequence[str] = ()
     standins: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
@@ -75,6 +76,7 @@ def as_json(signoff: Signoff) -> dict[str, Any]:
         "headline": signoff.headline,
         "criteria": [_criterion(m) for m in signoff.measurements],
         "observations": list(signoff.observations),
+        "drills": list(signoff.drills),
         "notes": list(signoff.notes),
         "standins": signoff.standins,
         "environment": signoff.environment,
@@ -100,10 +102,16 @@ def as_markdown(signoff: Signoff) -> str:
     ]
     reasons = [m for m in signoff.measurements if m.verdict is not Verdict.MET]
     if reasons:
-        lines += ["", "## Why not met", ""]
-        lines += [
-            f"- **{m.scenario}: {m.criterion}** ({m.verdict}): {_item(m.reason)}" for m in reasons
-        ]
+        lines += ["", "## Why not met"]
+    for cause in (*Cause, None):
+        found = [m for m in reasons if m.cause is cause]
+        if found:
+            lines += ["", f"**{cause.words if cause else 'This cluster cannot show it'}:**", ""]
+            lines += [
+                f"- **{m.scenario}: {m.criterion}** ({m.verdict}): {_item(m.reason)}" for m in found
+            ]
+    for drill in signoff.drills:
+        lines += ["", *_drill(drill)]
     if signoff.observations:
         lines += ["", "## Also measured", "", "| what | value | scenario |", "| --- | --- | --- |"]
         lines += [
@@ -123,6 +131,21 @@ def as_markdown(signoff: Signoff) -> str:
         lines += [f"- {name}: {value}" for name, value in signoff.environment.items()]
     lines += ["", f"Again: `{signoff.command}`", ""]
     return "\n".join(lines)
+
+
+def _drill(drill: dict[str, Any]) -> list[str]:
+    """Return the section of one drill: what was broken when, and how to do that again."""
+    seed = "" if drill["seed"] is None else f", seed {drill['seed']}"
+    return [
+        f"## Drill: {drill['name']}{seed}",
+        "",
+        f"Again: `{drill['replay']}`. Everything that happened: "
+        f"[{PurePosixPath(drill['journal']).name}]({drill['journal']}).",
+        "",
+        "| at | fault | for |",
+        "| --- | --- | --- |",
+        *(f"| {r['at']:g} s | {_cell(r['fault'])} | {r['for']:g} s |" for r in drill["schedule"]),
+    ]
 
 
 def measured(m: Measurement) -> str:
@@ -170,6 +193,7 @@ def _criterion(m: Measurement) -> dict[str, Any]:
         "error": m.error,
         "n": m.n,
         "verdict": str(m.verdict),
+        "cause": str(m.cause) if m.cause else None,
         "reason": m.reason,
         "evidence": list(m.evidence),
         "relation": str(m.relation),

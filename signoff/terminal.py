@@ -27,12 +27,15 @@ def write(reporter: Any, signoff: Signoff, folder: Path) -> None:
         reporter.write(f"  {m.verdict:<13}", **{_COLOURS[m.verdict]: True})
         reporter.write_line(f"{m.criterion:<46} {measured(m):>18}  {limit(m):<14} n={m.n}")
         if m.verdict is not Verdict.MET:
-            reporter.write_line(f"               {m.reason}")
+            cause = f"{m.cause.words}: " if m.cause else ""
+            reporter.write_line(f"               {cause}{m.reason}")
     if signoff.observations:
         reporter.write_line("also measured", bold=True)
         for o in signoff.observations:
             value = f"{o['value']:.2f} ± {o['error']:.2f} {o['unit']}"
             reporter.write_line(f"  {'':<13}{o['name']:<46} {value:>18}  {o['scenario']}")
+    for drill in signoff.drills:
+        reporter.write_line(f"drill {drill['name']}, again: {drill['replay']}")
     for note in signoff.notes:
         reporter.write_line(f"note: {note}")
     reporter.write_line("")

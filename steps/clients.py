@@ -8,6 +8,7 @@ from pytest_bdd import given, parsers, then, when
 
 from fixtures.cluster.cluster import Cluster
 from fixtures.tables import rows
+from fixtures.waiting import NeverTrue
 from load import findings
 from load.availability import AvailabilityProbe
 from load.routes import named_targets, route_target
@@ -18,10 +19,12 @@ STEADY_SECONDS = 30
 
 
 @given(parsers.parse("clients ask {names} {rate:g} times a second"), target_fixture="clients")
-def clients(cluster: Cluster, start_clients: Any, names: str, rate: float) -> AvailabilityProbe:
+def clients(
+    cluster: Cluster, start_clients: Any, measure: Any, names: str, rate: float
+) -> AvailabilityProbe:
     """Open-loop requests from outside, good for a while before anything is broken."""
     probe: AvailabilityProbe = start_clients(named_targets(cluster, names.split(" and ")), rate)
-    probe.wait_until_good(n=GOOD_BEFORE_FAULT, within=STEADY_SECONDS)
+    _traffic_first(probe, measure)
     return probe
 
 
@@ -83,6 +86,14 @@ def still_answered(clients: AvailabilityProbe, seconds: float, share: float, mea
             relation=">=",
             n=asked,
         )
+
+
+def _traffic_first(probe: AvailabilityProbe, measure: Any) -> None:
+    """Without enough good answers before the fault nothing can be said of those after it."""
+    try:
+        probe.wait_until_good(n=GOOD_BEFORE_FAULT, within=STEADY_SECONDS)
+    except NeverTrue as error:
+        measure.inconclusive("good traffic before the fault", str(error))
 
 
 def _believe(clients: AvailabilityProbe, measure: Any, criterion: str) -> None:

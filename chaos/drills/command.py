@@ -19,6 +19,7 @@ from chaos.session import Chaos, heal_earlier
 from fixtures import progress
 from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.opening import opened, source_of
+from fixtures.cluster.twin.blueprint import SOURCE
 from fixtures.errors import CutoverError
 from load.availability import AvailabilityProbe
 from verify.steady import unsteady
@@ -78,7 +79,7 @@ def _check(
     chaos = _chaos(cluster, options)
     for entry in chosen:
         fault = catalogue.make(entry.fault, entry.arguments)
-        plan = chaos.plan(fault, Permission(drill.quorum_may_be_lost, several_domains=True))
+        plan = chaos.plan(fault, Permission(drill.quorum_may_be_lost, drill.several_domains))
         progress.say(f"  {fault.label}: would touch {', '.join(sorted(plan.touches))}")
     progress.say("nothing was touched")
     return 0
@@ -95,7 +96,7 @@ def _once(
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = options.reports / f"{stamp}-{options.file.stem}"
     folder.mkdir(parents=True, exist_ok=True)
-    replay = replay_command(options.file, seed, only)
+    replay = replay_command(options.file, seed, only, where(cluster))
     with ExitStack() as stack:
         chaos = _chaos(cluster, options)
         stack.callback(chaos.close)
@@ -142,8 +143,16 @@ def _shrink(
         chosen, fails, lambda n, length: progress.say(f"• try {n}: {length} faults …")
     )
     progress.say(f"the shortest that fails has {len(shortest)} of {len(chosen)} faults:")
-    progress.say(f"  {replay_command(options.file, seed, numbers(whole, shortest))}")
+    again = replay_command(options.file, seed, numbers(whole, shortest), where(cluster))
+    progress.say(f"  {again}")
     return 1
+
+
+def where(cluster: Cluster) -> list[str]:
+    """Return the options that name `cluster` on the command line."""
+    if cluster.is_twin:
+        return ["--twin", cluster.source.removeprefix(SOURCE)]
+    return ["--inventory", cluster.source, "--allow-chaos", cluster.name]
 
 
 def numbers(whole: Sequence[Entry], part: Sequence[Entry]) -> list[int]:

@@ -17,9 +17,10 @@ from chaos.drills.runner import Outcome, Runner
 from chaos.session import Chaos
 from fixtures.cluster.cluster import Cluster
 from fixtures.errors import CutoverError
-from fixtures.waiting import NeverTrue
+from fixtures.waiting import NeverTrue, Waited
 from load import findings, outages
 from load.availability import AvailabilityProbe
+from load.outages import Edge
 from load.routes import named_targets
 from verify.replication import pair_of
 from verify.steady import unsteady
@@ -118,7 +119,7 @@ def rehearse(
             entries=entries,
             chaos=chaos,
             clients=LiveClients(probe),
-            watch=LiveWatch(cluster, any(hasattr(c, "replica_lost") for c in drill.abort)),
+            watch=LiveWatch(cluster, any(c.replica_lost for c in drill.abort)),
             steady=lambda: unsteady(cluster),
             journal=lines,
         )
@@ -136,6 +137,23 @@ def served(rehearsal: Rehearsal, target: str) -> tuple[float, int]:
         rehearsal.probe.samples(target), began, time.monotonic() - rehearsal.probe.timeout
     )
     return 100 * share, asked
+
+
+def longest_outage(rehearsal: Rehearsal, target: str) -> Waited:
+    """Return how long `target` was not served at the worst, from the first fault on.
+
+    0 s when no request failed. `reason` is set when it was not served again for good.
+    """
+    began = rehearsal.outcome.began or 0.0
+    samples = [s for s in rehearsal.probe.samples(target) if s.due >= began]
+    worst = Waited(0.0, 0.0)
+    for outage in outages.outages(samples):
+        start = outage.start or Edge(began, 0.0)
+        if outage.end is None:
+            return Waited(samples[-1].ended - start.at, start.error, "not served again for good")
+        took = Waited(outage.end.at - start.at, outage.end.error + start.error)
+        worst = max(worst, took, key=lambda each: each.seconds)
+    return worst
 
 
 def spoiled(rehearsal: Rehearsal) -> list[str]:

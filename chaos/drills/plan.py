@@ -96,7 +96,10 @@ class RandomSchedule(_Strict):
 
 
 class Drill(_Strict):
-    """A drill: exactly one of `schedule` and `random`."""
+    """A drill: exactly one of `schedule` and `random`.
+
+    `several_domains`: faults may be in force on several nodes at once.
+    """
 
     name: str = Field(min_length=1)
     description: str = ""
@@ -106,6 +109,7 @@ class Drill(_Strict):
     abort: list[Condition] = Field(default_factory=list)
     criteria: Criteria = Criteria()
     quorum_may_be_lost: bool = False
+    several_domains: bool = False
     schedule: list[Planned] | None = Field(default=None, min_length=1)
     random: RandomSchedule | None = None
 
@@ -175,9 +179,11 @@ def pick(schedule: Sequence[Entry], only: Sequence[int] | None) -> tuple[Entry, 
     return tuple(schedule[number] for number in sorted(set(only)))
 
 
-def replay_command(file: Path, seed: int | None, only: Sequence[int] | None) -> str:
-    """Return the command that runs the very same schedule again."""
-    words = ["python", "-m", "chaos", "drill", str(file)]
+def replay_command(
+    file: Path, seed: int | None, only: Sequence[int] | None, where: Sequence[str] = ()
+) -> str:
+    """Return the command that runs the very same schedule again on the cluster `where` names."""
+    words = ["python", "-m", "chaos", "drill", str(file), *where]
     if seed is not None:
         words += ["--seed", str(seed)]
     if only is not None:

@@ -19,6 +19,8 @@ from fixtures.errors import CutoverError
 from fixtures.waiting import NeverTrue, Pending, eventually
 
 _LOOK_SECONDS: Final = 1.0
+#: A node that has its power or its network back may be called down so much longer.
+RETURN_SECONDS: Final = 90.0
 
 
 class Clients(Protocol):
@@ -108,9 +110,7 @@ class Runner:
 
     def _begin(self, number: int) -> None:
         entry = self.entries[number]
-        permission = Permission(
-            quorum_may_be_lost=self.drill.quorum_may_be_lost, several_domains=True
-        )
+        permission = Permission(self.drill.quorum_may_be_lost, self.drill.several_domains)
         progress.say(f"  drill: {entry.fault} {dict(entry.arguments)} for {entry.lasts:g} s")
         self._in_force[number] = self.chaos.begin(
             catalogue.make(entry.fault, entry.arguments), permission
@@ -123,7 +123,7 @@ class Runner:
         def look() -> bool | Pending:
             nonlocal reason
             self._drain_requests()
-            down, streaming, leaderless = self.watch.observed(self.chaos.lost)
+            down, streaming, leaderless = self.watch.observed(self._taken_away())
             reason = violated(
                 self.drill.abort,
                 Observed(
@@ -145,6 +145,16 @@ class Runner:
             what="drill",
         )
         return reason
+
+    def _taken_away(self) -> list[str]:
+        """Return the nodes that this drill took away; one given back needs time to return."""
+        now = time.monotonic()
+        return [
+            name
+            for fault in self.chaos.faults
+            if fault.healed is None or now - fault.healed.at < RETURN_SECONDS
+            for name in fault.plan.takes_away
+        ]
 
     def _restore(self, outcome: Outcome) -> Outcome:
         try:

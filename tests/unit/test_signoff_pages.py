@@ -246,6 +246,7 @@ class Clients:
         self.targets = [SimpleNamespace(name=name) for name in ("edge", "canary")]
         self.marks = [("steady", 0.0), ("fault", 2.0)]
         self.events = [("node Down", 3.0)]
+        self.windows: list[tuple[str, float, float | None]] = []
         self.file = file
 
     def samples(self, target: str) -> list[Sample]:
