@@ -27,6 +27,8 @@ from verify.steady import unsteady
 
 JOURNAL: Final = "journal.jsonl"
 _STEADY_BEFORE_SECONDS: Final = 60.0
+#: After a change of leader Swarm calls living nodes down for a moment (moby issue 32218).
+DOWN_FOR_SECONDS: Final = 30.0
 _PRIMARY, _REPLICA = "gibd-postgres", "gibd-postgres-replica"
 
 
@@ -65,10 +67,14 @@ class LiveWatch:
     cluster: Cluster
     replica_matters: bool
     _leader_seen: float = field(default_factory=time.monotonic)
+    _down_since: dict[str, float] = field(default_factory=dict)
 
     def observed(self, lost: Sequence[str]) -> tuple[Sequence[str], bool | None, float]:
-        """Return nodes down beyond `lost`, whether the replica streams, seconds without leader."""
-        down: list[str] = []
+        """Return nodes down beyond `lost`, whether the replica streams, seconds without leader.
+
+        Down are those that have been called so for `DOWN_FOR_SECONDS`.
+        """
+        now = time.monotonic()
         try:
             snapshot = self.cluster.snapshot(timeout=3)
         except CutoverError:
@@ -76,7 +82,9 @@ class LiveWatch:
         if snapshot is not None:
             if snapshot.leader() is not None:
                 self._leader_seen = time.monotonic()
-            down = [n.hostname for n in snapshot.nodes if not n.ready and n.hostname not in lost]
+            called = {n.hostname for n in snapshot.nodes if not n.ready} - set(lost)
+            self._down_since = {name: self._down_since.get(name, now) for name in called}
+        down = [n for n, since in self._down_since.items() if now - since >= DOWN_FOR_SECONDS]
         streaming = self._streams() if self.replica_matters else None
         return down, streaming, time.monotonic() - self._leader_seen
 
