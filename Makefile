@@ -72,6 +72,14 @@ lock: setup ## Pin the newest versions in requirements.lock
 	  --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	  --no-header -o requirements.lock pyproject.toml
 
+.PHONY: dead-man
+dead-man: setup ## Kill the harness N times at random moments: make dead-man N=50
+	CUTOVER_KILLS=$(or $(N),50) $(BIN)/pytest tests/twin/test_dead_man.py $(ARGS)
+
+.PHONY: docs
+docs: setup ## Write the table of faults from the code
+	$(BIN)/python -m chaos.docs
+
 .PHONY: clean-cache
 clean-cache: setup ## Remove engine, images and downloads: the cold start of a new machine
 	$(BIN)/python -m fixtures.engine clean-cache

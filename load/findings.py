@@ -49,6 +49,27 @@ def by_phase(probe: AvailabilityProbe, target: str) -> list[PhaseResult]:
     return phases.results(probe.samples(target), phases.phases(probe.marks, time.monotonic()))
 
 
+def phase_rows(probe: AvailabilityProbe) -> list[dict[str, str]]:
+    """Return what each target showed in each phase, for a report; latencies of good answers."""
+
+    def milliseconds(seconds: float | None) -> str:
+        return "-" if seconds is None else f"{1000 * seconds:.1f}"
+
+    return [
+        {
+            "target": target.name,
+            "phase": result.phase.name,
+            "requests": str(result.n),
+            "failed": str(result.bad),
+            "p50 ms": milliseconds(result.p50),
+            "p95 ms": milliseconds(result.p95),
+            "p99 ms": milliseconds(result.p99),
+        }
+        for target in probe.targets
+        for result in by_phase(probe, target.name)
+    ]
+
+
 def recovery(probe: AvailabilityProbe, target: str, fault: Instant, *, within: float) -> Recovery:
     """Measure when `target` was served again for good after `fault`.
 

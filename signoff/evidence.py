@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,8 +26,10 @@ class Clients(Protocol):
         """Return what was recorded of one target."""
 
 
-def attach_clients(scenario: str, folder: Path, clients: Clients) -> None:
-    """Attach the timeline that the clients saw, and their raw samples."""
+def attach_clients(
+    scenario: str, folder: Path, clients: Clients, phases_seen: Sequence[Mapping[str, object]] = ()
+) -> None:
+    """Attach the timeline that the clients saw, their raw samples, and results by phase (rows)."""
     phases = dict(clients.marks)
     points = {
         target.name: [Point(s.due, s.latency, s.ok) for s in clients.samples(target.name)]
@@ -50,6 +52,18 @@ def attach_clients(scenario: str, folder: Path, clients: Clients) -> None:
     shutil.copyfile(clients.file, place / f"{stem}.samples.jsonl")
     attach_file(place / f"{stem}.png", "What clients saw")
     attach_file(place / f"{stem}.samples.jsonl", "Every request")
+    if phases_seen:
+        attach_text(_table(phases_seen), "By phase")
+
+
+def _table(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return rows with the same keys as aligned text."""
+    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    )
 
 
 def timeline_name(scenario: str) -> str:

@@ -16,6 +16,7 @@ from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.opening import cluster_name, opened, source_of
 from fixtures.cluster.twin.lifecycle import StandingTwin
 from fixtures.errors import CutoverError
+from load import findings
 from load.availability import AvailabilityProbe
 from load.checks import Target
 from signoff import evidence
@@ -120,7 +121,7 @@ def start_clients(
         for probe in started:
             probe.stop()
             probe.windows = chaos.windows()
-            evidence.attach_clients(measure.scenario, run.folder, probe)
+            evidence.attach_clients(measure.scenario, run.folder, probe, findings.phase_rows(probe))
 
 
 @pytest.hookimpl(wrapper=True)
