@@ -32,9 +32,9 @@ def read(path: Path) -> list[dict[str, Any]]:
     for number, text in enumerate(whole.splitlines(), 1):
         try:
             line = json.loads(text)
-            if number == 1 and line["kind"] != "drill":
+            if not isinstance(line["kind"], str) or (number == 1) != (line["kind"] == "drill"):
                 raise KeyError("kind")
-            lines.append(dict(line))
+            lines.append(line)
         except (ValueError, KeyError, TypeError) as error:
             raise CutoverError(
                 "is no line of a drill's journal", where=f"{path}, line {number}"

@@ -20,8 +20,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from fixtures.errors import CutoverError
-
 
 class Journal:
     """Writes one drill's journal while it is entered."""
@@ -101,43 +99,3 @@ class Journal:
         self._file.write("".join(json.dumps(line) + "\n" for line in lines))
         self._file.flush()
         os.fsync(self._file.fileno())
-
-
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a journal; one that a kill cut off at the end is left out.
-
-    Raises `CutoverError` naming file and line for damage elsewhere.
-    """
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise CutoverError(
-            f"cannot be read ({error.strerror})", where=str(path), remedy="Check the path."
-        ) from error
-    whole, _, _ = text.rpartition("\n")
-    lines = []
-    for number, line in enumerate(whole.split("\n") if whole else (), 1):
-        try:
-            data = json.loads(line)
-            if not isinstance(data, dict) or "kind" not in data:
-                raise ValueError("no journal line")
-        except ValueError as error:
-            raise CutoverError(
-                f"is not a journal's ({error})", where=f"{path}, line {number}"
-            ) from error
-        lines.append(data)
-    return lines
-
-
-def windows(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, float | None]]:
-    """Return each fault's label, beginning and end (None: never ended), in order of time."""
-    begun: dict[str, tuple[str, float, float | None]] = {}
-    for line in lines:
-        if line["kind"] != "action":
-            continue
-        if line["action"] == "inject":
-            begun[line["id"]] = (line["fault"], line["at"], None)
-        elif line["action"] == "heal" and line["id"] in begun:
-            label, start, _ = begun[line["id"]]
-            begun[line["id"]] = (label, start, line["at"])
-    return sorted(begun.values(), key=lambda window: window[1])

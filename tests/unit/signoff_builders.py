@@ -73,6 +73,29 @@ def unproven(measure):
 def harness():
     raise CutoverError("ssh died", where="node x")
 
+@then("the fault does not show")
+def no_fault():
+    error = CutoverError("was not in force", where="network.cut")
+    error.cause = "fault"
+    raise error
+
+@then("too little traffic is seen")
+def little(measure):
+    measure.inconclusive("traffic", "3 of 20 good")
+
+@then("the drill could not be restored")
+def unrestored(measure):
+    measure.inconclusive("drill", "a rule is left", cause="harness")
+
+@then("a drill is recorded")
+def drilled(measure):
+    measure.drill(
+        "week | one", seed=7,
+        schedule=[{"at": 5.0, "fault": "node.power-off node='hpr'", "for": 30}],
+        replay="python -m chaos drill x.yml --seed 7", journal="drills/x/journal.jsonl",
+    )
+    measure("time", 1, limit=2, unit="s")
+
 @then("it never comes true")
 def never():
     raise NeverTrue("cluster steady: not within 3 s")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from chaos.drills.conditions import Condition, Observed, violated
-from chaos.drills.journal import Journal, read_journal, windows
-from fixtures.errors import CutoverError
+from chaos.drills.journal import Journal
+from signoff import timeline
 
 
 def written(path: Path) -> Path:
@@ -27,18 +27,13 @@ def written(path: Path) -> Path:
 
 
 def test_every_line_is_kept_in_order(tmp_path: Path) -> None:
-    lines = read_journal(written(tmp_path / "new" / "journal.jsonl"))
+    lines = timeline.read(written(tmp_path / "new" / "journal.jsonl"))
     assert [line["kind"] for line in lines] == [
         *("drill", "action", "action", "request", "action", "action", "steady", "end")
     ]
     assert lines[0]["replay"] == "again"
     assert lines[0]["wall"].endswith("+00:00")
     assert lines[2]["proof"] == "seen"
-
-
-def test_fault_windows_are_from_inject_to_heal_or_open(tmp_path: Path) -> None:
-    lines = read_journal(written(tmp_path / "journal.jsonl"))
-    assert windows(lines) == [("f", 101.0, 103.0), ("g", 102.0, None)]
 
 
 def test_each_write_is_on_disk_before_it_returns(
@@ -51,27 +46,6 @@ def test_each_write_is_on_disk_before_it_returns(
         journal.steady(1.0, True, "")
         assert len(synced) == 1
         assert synced[0].count("\n") == 1
-
-
-def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path: Path) -> None:
-    path = written(tmp_path / "journal.jsonl")
-    whole = read_journal(path)
-    path.write_text(path.read_text() + '{"kind": "act')
-    assert read_journal(path) == whole
-
-
-@pytest.mark.parametrize("damage", ["rubbish", "[]", '{"at": 1}', "\x00\x01"])
-def test_damage_elsewhere_is_named_with_its_line(tmp_path: Path, damage: str) -> None:
-    path = written(tmp_path / "journal.jsonl")
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join([*lines[:2], damage, *lines[2:]]) + "\n")
-    with pytest.raises(CutoverError, match=r"journal\.jsonl, line 3"):
-        read_journal(path)
-
-
-def test_a_journal_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(CutoverError, match="cannot be read"):
-        read_journal(tmp_path / "none")
 
 
 def test_writing_needs_an_open_journal(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from chaos.drills import command, live
 from chaos.drills.conditions import Condition
-from chaos.drills.journal import Journal, read_journal
+from chaos.drills.journal import Journal
 from chaos.drills.plan import Criteria, Drill, Entry, Planned, entries
 from chaos.drills.runner import Outcome, Runner, agenda
 from chaos.fault import NotHealed, NotInForce
@@ -21,6 +21,7 @@ from chaos.session import Event
 from fixtures.cluster.power import Instant
 from fixtures.waiting import Pending, Waited
 from load.samples import Sample
+from signoff import timeline
 
 KILL = {"fault": "task.kill", "with": {"service": "canary"}}
 
@@ -104,6 +105,7 @@ def run(
 ) -> tuple[Outcome, list[dict[str, Any]]]:
     wanted = of or drill()
     with Journal(folder / "j.jsonl") as journal:
+        journal.drill("test", 1, [], "again", 0.0)
         found = Runner(
             drill=wanted,
             entries=entries(wanted, 1),
@@ -113,7 +115,7 @@ def run(
             steady=steady,
             journal=journal,
         ).run()
-    return found, read_journal(folder / "j.jsonl")
+    return found, timeline.read(folder / "j.jsonl")
 
 
 def test_every_fault_begins_and_ends_in_turn_and_all_is_in_the_journal(tmp_path: Path) -> None:

@@ -70,6 +70,47 @@ def test_every_ending_has_its_verdict_in_every_form_of_the_report(
     assert "NOT READY: 3 missed, 7 inconclusive, 3 unproven" in shown
 
 
+CAUSES = {
+    "Then it takes 3 ± 0.1 of 2 seconds": ("system", "The system missed its criterion"),
+    "Then it never comes true": ("system", "The system missed its criterion"),
+    "Then it takes 2 ± 0.1 of 2 seconds": ("measuring", "Not measurable"),
+    "Then too little traffic is seen": ("measuring", "Not measurable"),
+    "Then the fault does not show": ("fault", "Nothing was tested: the fault was not in force"),
+    "Then the drill could not be restored": ("harness", "The harness failed, or could not restore"),
+    "Then the harness breaks": ("harness", "The harness failed, or could not restore"),
+    "Then nothing is measured": ("harness", "The harness failed, or could not restore"),
+    "Then it is said to be unproven": (None, "This cluster cannot show it"),
+}
+
+
+def test_it_is_said_whose_failure_it_was(project: pytest.Pytester) -> None:
+    feature(project, *(scenario(step.lower(), step) for step in CAUSES))
+    result, signoff = run(project)
+    markdown = (project.path / "reports/latest/signoff.md").read_text()
+    sections = dict(re.findall(r"\n\*\*([^*\n]+):\*\*\n\n((?:- .*\n)+)", markdown))
+    for step, (cause, words) in CAUSES.items():
+        *_, last = (c for c in signoff["criteria"] if c["scenario"] == step.lower())
+        assert last["cause"] == cause, step
+        (section,) = [text for title, text in sections.items() if title.startswith(words)]
+        assert f"**{step.lower()}: " in section
+    assert "Nothing was tested: the fault was not in force: network.cut" in result.stdout.str()
+    met = [c for c in signoff["criteria"] if c["verdict"] == "met"]
+    assert all(c["cause"] is None for c in met)
+
+
+def test_a_drill_stands_with_its_schedule_and_how_to_run_it_again(project: pytest.Pytester) -> None:
+    feature(project, scenario("drilled", "Then a drill is recorded"))
+    result, signoff = run(project)
+    (drill,) = signoff["drills"]
+    assert (drill["seed"], drill["schedule"][0]["at"]) == (7, 5.0)
+    markdown = (project.path / "reports/latest/signoff.md").read_text()
+    assert "## Drill: week | one, seed 7" in markdown
+    assert "Again: `python -m chaos drill x.yml --seed 7`" in markdown
+    assert "| 5 s | node.power-off node='hpr' | 30 s |" in markdown
+    assert "[journal.jsonl](drills/x/journal.jsonl)" in markdown
+    result.stdout.fnmatch_lines(["*drill week | one, again: python -m chaos drill x.yml --seed 7*"])
+
+
 @pytest.mark.parametrize("selection", [["-m", "smoke"], ["features/a.feature"]])
 def test_a_part_is_never_ready(project: pytest.Pytester, selection: list[str]) -> None:
     feature(project, MET, name="a")
