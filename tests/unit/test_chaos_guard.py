@@ -145,6 +145,20 @@ def test_a_lost_worker_costs_no_vote() -> None:
     check(with_managers(3, lost=("w1",)), loses("m1"), Permission(several_domains=True))
 
 
+def test_where_quorum_is_gone_already_a_worker_may_still_be_lost() -> None:
+    situation = with_managers(3, lost=("m1", "m2"))
+    check(situation, loses("w1"), Permission(several_domains=True))
+    # Nor does it matter that a manager is touched, as long as it is not taken away.
+    touching = Plan((breaking("a", "m3"),), frozenset({"m3"}), frozenset({"w1"}))
+    check(situation, touching, Permission(several_domains=True))
+
+
+def test_those_who_cost_quorum_are_named_and_not_those_who_are_touched() -> None:
+    plan = Plan((breaking("a", "m3"),), frozenset({"m3"}), frozenset({"m1", "m2"}))
+    with pytest.raises(Refused, match="without m1, m2 only 1 of 3"):
+        check(TWIN, plan)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_scenario_may_say_that_quorum_is_to_be_lost(count: int) -> None:
     managers = [f"m{i + 1}" for i in range(count)]
