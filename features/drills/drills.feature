@@ -12,11 +12,11 @@ Feature: Rehearsals
     When the drill cutover_rehearsal.yml is run
     Then every fault was in force for its time and is undone
     And after the drill the cluster is steady within 180 seconds
-    And at least 60 % of the clients' requests were answered during the drill
+    And clients were never without good answers for more than 60 seconds
 
   @critical
   Scenario: Everyday trouble, in an order that the run's seed draws
     When the drill everyday_trouble.yml is run
     Then every fault was in force for its time and is undone
     And after the drill the cluster is steady within 120 seconds
-    And at least 80 % of the clients' requests were answered during the drill
+    And clients were never without good answers for more than 60 seconds

@@ -165,8 +165,11 @@ class FakeCluster:
     def node(self, name: str) -> FakeNode:
         return self.nodes[name]
 
-    def on_all(self, action: Callable[[FakeNode], Any]) -> dict[str, Any]:
-        return {name: action(n) for name, n in self.nodes.items()}
+    def on_all(
+        self, action: Callable[[FakeNode], Any], nodes: list[FakeNode] | None = None
+    ) -> dict[str, Any]:
+        chosen = list(self.nodes.values()) if nodes is None else nodes
+        return {node.name: action(node) for node in chosen}
 
     def snapshot(self, *, asked_of: FakeNode | None = None, timeout: float = 10.0) -> Snapshot:
         if isinstance(self._says, Mapping):

@@ -43,7 +43,7 @@ def test_one_node_of_a_whole_twin_may_be_lost(name: str) -> None:
     check(TWIN, loses(name))
 
 
-# -- targets ---------------------------------------------------------------------------------------
+# -- targets --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_target_that_is_nothing_is_refused(
         check(TWIN, Plan(steps, frozenset()), permission)
 
 
-# -- quorum ----------------------------------------------------------------------------------------
+# -- quorum ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -165,7 +165,7 @@ def test_a_scenario_may_say_that_quorum_is_to_be_lost(count: int) -> None:
     check(with_managers(count), loses(*managers), Permission(quorum_may_be_lost=True))
 
 
-# -- fault domains ---------------------------------------------------------------------------------
+# -- fault domains --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("plan", [loses("w1"), slows("w1"), slows("m3")])
@@ -209,7 +209,7 @@ def test_allowing_several_domains_does_not_allow_quorum_to_be_lost() -> None:
         check(with_managers(1), loses("m1"), Permission(several_domains=True))
 
 
-# -- steady state, clusters ------------------------------------------------------------------------
+# -- steady state, clusters -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_a_twin_needs_no_permission_and_minds_none() -> None:
     check(replace(TWIN, allowed_cluster="another"), loses("w1"))
 
 
-# -- partitions ------------------------------------------------------------------------------------
+# -- partitions -----------------------------------------------------------------------------------
 
 
 def partition(count: int, side: str) -> tuple[Situation, Plan]:

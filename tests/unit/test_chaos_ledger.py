@@ -43,7 +43,7 @@ def open_ids(ledger: Ledger) -> list[str]:
     return [entry.id for entry in ledger.open()]
 
 
-# -- what is open ----------------------------------------------------------------------------------
+# -- what is open ---------------------------------------------------------------------------------
 
 
 def test_an_intent_is_open_with_all_that_undoes_it(ledger: Ledger) -> None:
@@ -95,7 +95,7 @@ def test_another_object_reads_the_same(ledger: Ledger) -> None:
     assert sources(Ledger(ledger.file, "elsewhere").open()) == {"twin:test"}
 
 
-# -- on disk ---------------------------------------------------------------------------------------
+# -- on disk --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_an_intent_that_cannot_be_synced_is_not_believed(
         intend(ledger, "id1")
 
 
-# -- damage ----------------------------------------------------------------------------------------
+# -- damage ---------------------------------------------------------------------------------------
 
 
 def test_after_a_half_written_line_the_next_one_stands_by_itself(ledger: Ledger) -> None:
@@ -267,7 +267,7 @@ def test_a_step_with_fields_of_a_later_version_is_read() -> None:
     assert entry.steps == (Shell("m1", do="", undo="u", in_force="f"),)
 
 
-# -- owners ----------------------------------------------------------------------------------------
+# -- owners ---------------------------------------------------------------------------------------
 
 
 def test_this_process_is_alive() -> None:
@@ -317,7 +317,7 @@ def test_an_owner_survives_the_file(ledger: Ledger) -> None:
     assert [entry.owner.alive for entry in ledger.open()] == [True, False]
 
 
-# -- the end ---------------------------------------------------------------------------------------
+# -- the end --------------------------------------------------------------------------------------
 
 
 def test_a_ledger_is_forgotten_when_nothing_is_open(ledger: Ledger) -> None:
@@ -360,7 +360,7 @@ def test_all_clusters_ledgers_are_found(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert open_ids(Ledger.of("shop", "x")) == ["id1"]
 
 
-# -- several processes -----------------------------------------------------------------------------
+# -- several processes ----------------------------------------------------------------------------
 
 _PROCESSES, _EACH = 8, 9
 _WRITER = """
