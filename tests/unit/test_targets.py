@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chaos.targets import NoTarget, hostname_in_role, node_in_role
+from chaos.targets import NoTarget, hostname_in_role, hostnames_in_group, node_in_role
 from fixtures.cluster.swarm import Snapshot
 from fixtures.errors import CutoverError
 from tests.unit.builders import FakeCluster, node, nodes, service, snapshot, task
@@ -112,3 +112,49 @@ def test_without_a_leader_no_manager_is_known_not_to_lead() -> None:
         hostname_in_role(
             snapshot(nodes(m1={"leader": False})), "a manager that is not the leader", ORDER
         )
+
+
+@pytest.mark.parametrize(
+    ("words", "hostnames"),
+    [
+        ("a minority of the managers", ("m2",)),
+        ("a majority of the managers", ("m1", "m3")),
+        ("w1, m2", ("w1", "m2")),
+        ("the leader, w1", ("m1", "w1")),
+    ],
+)
+def test_a_group_is_named_by_what_it_is(words: str, hostnames: tuple[str, ...]) -> None:
+    assert hostnames_in_group(snapshot(), words, ORDER) == hostnames
+
+
+def test_a_minority_never_has_the_leader_and_a_majority_always() -> None:
+    leads = {"m1": {"leader": False}, "m2": {"leader": True}}
+    cluster = snapshot(nodes(**leads))
+    assert hostnames_in_group(cluster, "a minority of the managers", ORDER) == ("m1",)
+    assert hostnames_in_group(cluster, "a majority of the managers", ORDER) == ("m2", "m3")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("m1,m1", "twice"),
+        ("the leader,m1", "twice"),
+        ("m1,", "''"),
+        ("", "''"),
+        ("m1,everything", "everything"),
+    ],
+)
+def test_a_group_that_is_empty_doubled_or_unknown_is_refused(words: str, why: str) -> None:
+    with pytest.raises(NoTarget, match=why):
+        hostnames_in_group(snapshot(), words, ORDER)
+
+
+def test_a_single_manager_has_no_minority() -> None:
+    with pytest.raises(NoTarget, match="no minority"):
+        hostnames_in_group(snapshot(), "a minority of the managers", ["m1", "w1"])
+
+
+def test_without_a_leader_there_is_no_group_of_managers() -> None:
+    leaderless = snapshot(nodes(m1={"leader": False}))
+    with pytest.raises(NoTarget, match="no leader"):
+        hostnames_in_group(leaderless, "a majority of the managers", ORDER)
