@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from fixtures.cluster.cluster import Cluster
+from fixtures.cluster.cluster import Cluster, Node
 from fixtures.errors import CutoverError
 from fixtures.waiting import eventually
 from verify.steady import await_steady, node_is_whole
@@ -53,6 +53,31 @@ def test_a_node_that_lost_its_power_comes_back_as_itself(cluster: Cluster) -> No
     assert after is not None
     assert after.id == before.id
     await_steady(cluster, within=180)
+
+
+def test_a_power_cut_that_was_interrupted_is_finished_when_the_power_comes_back(
+    cluster: Cluster,
+) -> None:
+    # What a harness leaves that is killed between the link and the container.
+    node = cluster.node("hpr")
+    node.run("setsid sh -c 'sleep 0.3; ip link set dev eth0 down' >/dev/null 2>&1 &")
+    eventually(
+        lambda: not _answers(node),
+        within=30,
+        what="hpr without its link",
+    )
+    assert node.has_power
+    node.power_on()
+    eventually(lambda: _answers(node), within=60, what="hpr answers again")
+    eventually(lambda: node_is_whole(cluster, "hpr"), within=120, what="hpr is whole")
+
+
+def _answers(node: Node) -> bool:
+    try:
+        node.run("true", timeout=3)
+    except CutoverError:
+        return False
+    return True
 
 
 def test_a_service_is_reached_on_an_overlay_that_publishes_nothing(cluster: Cluster) -> None:

@@ -158,3 +158,42 @@ def test_a_service_pinned_to_the_dead_node(cluster: Cluster, run_features: RunFe
     assert outcome.status == 1
     assert outcome.verdicts("services run elsewhere") == ["missed"]
     assert "sabotage-pinned.1" in outcome.reason("services run elsewhere")
+
+
+@contextmanager
+def idle_packet_filter(cluster: Cluster, name: str) -> Iterator[None]:
+    """Let a node's iptables say yes and do nothing, as one does whose backend is not the kernel's.
+
+    (nft and legacy tables side by side: the field's usual reason for a partition that is none.)
+    """
+    place = "/usr/local/sbin/iptables"
+    node = cluster.node(name)
+    node.run(f"printf '#!/bin/sh\\nexit 0\\n' >{place} && chmod +x {place}")
+    try:
+        assert node.run("command -v iptables").stdout.strip() == place
+        yield
+    finally:
+        node.run(f"rm -f {place}")
+
+
+def test_a_fault_that_does_nothing_is_not_a_system_that_withstands_it(
+    cluster: Cluster, run_features: RunFeatures
+) -> None:
+    with idle_packet_filter(cluster, "hpr"):
+        outcome = run_features("features/traps/isolation.feature", "-k", "moment")
+    assert outcome.status == 1
+    (criterion,) = outcome.signoff["criteria"]
+    assert (criterion["verdict"], criterion["cause"]) == ("inconclusive", "fault")
+
+
+def test_tasks_that_leave_a_node_at_every_hiccup(
+    cluster: Cluster, run_features: RunFeatures
+) -> None:
+    with changed(
+        cluster,
+        "swarm update --dispatcher-heartbeat 500ms",
+        "swarm update --dispatcher-heartbeat 3s",
+    ):
+        outcome = run_features("features/traps/isolation.feature", "-k", "moment")
+    assert outcome.status == 1
+    assert outcome.verdicts("tasks stay through short disconnects") == ["missed"]
