@@ -69,7 +69,8 @@ def test_a_power_cut_that_was_interrupted_is_finished_when_the_power_comes_back(
     assert node.has_power
     node.power_on()
     eventually(lambda: _answers(node), within=60, what="hpr answers again")
-    eventually(lambda: node_is_whole(cluster, "hpr"), within=120, what="hpr is whole")
+    eventually(lambda: node_is_whole(cluster, node), within=90, what="hpr whole")
+    await_steady(cluster, within=180)
 
 
 def _answers(node: Node) -> bool:
