@@ -58,23 +58,6 @@ def power_off(chaos: Chaos, role: str) -> InForce:
     return chaos.begin(node.PowerOff(role))
 
 
-@when(
-    parsers.parse(
-        "{role} is isolated {times:d} times for {seconds:g} seconds, {gap:g} seconds apart"
-    ),
-    target_fixture="fault",
-)
-def flap(chaos: Chaos, role: str, times: int, seconds: float, gap: float) -> InForce:
-    """Each time undone again; the last one is returned."""
-    for number in range(times):
-        fault = chaos.begin(network.Isolate(role))
-        _let_pass(fault.proven + seconds, f"isolation {number + 1} of {times}")
-        chaos.end(fault)
-        if number + 1 < times:
-            _let_pass(time.monotonic() + gap, "the network is whole")
-    return fault
-
-
 @when("everything is put right", target_fixture="put_right")
 def put_right(chaos: Chaos) -> float:
     """Undo what is in force; returns when that began (monotonic seconds)."""
@@ -83,7 +66,7 @@ def put_right(chaos: Chaos) -> float:
     return chaos.heal()
 
 
-def _let_pass(end: float, what: str) -> None:
+def let_pass(end: float, what: str) -> None:
     """Keep a fault, or its absence, for its time: what is waited for is the clock itself."""
     eventually(
         lambda: time.monotonic() >= end or Pending("by schedule"),

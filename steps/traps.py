@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_bdd import parsers, then, when
@@ -9,13 +11,43 @@ from pytest_bdd import parsers, then, when
 from chaos.faults.network import Isolate
 from chaos.session import Chaos, InForce
 from chaos.targets import node_in_role
-from fixtures.cluster.cluster import Cluster
+from fixtures.cluster.cluster import Cluster, Node
 from fixtures.waiting import NeverTrue, eventually, how_long
+from steps.chaos import let_pass
 from verify import failover as failovers
 from verify import traps
 from verify.failover import Failover
 
 NAMES = ["ws-gateway", "canary"]
+
+
+@dataclass(frozen=True)
+class Flapped:
+    """A node that lost its network for moments, and the tasks that ran there before (their ids)."""
+
+    node: Node
+    before: frozenset[str]
+
+
+@when(
+    parsers.parse(
+        "{role} is isolated {times:d} times for {seconds:g} seconds, {gap:g} seconds apart"
+    ),
+    target_fixture="flapped",
+)
+def flap(
+    cluster: Cluster, chaos: Chaos, role: str, times: int, seconds: float, gap: float
+) -> Flapped:
+    """Each time undone again."""
+    node = node_in_role(cluster, role)
+    before = frozenset(traps.containers_of_tasks(node))
+    for number in range(times):
+        fault = chaos.begin(Isolate(node.name))
+        let_pass(fault.proven + seconds, f"isolation {number + 1} of {times}")
+        chaos.end(fault)
+        if number + 1 < times:
+            let_pass(time.monotonic() + gap, "the network is whole")
+    return Flapped(node, before)
 
 
 @when(
@@ -51,14 +83,12 @@ def runs_once(cluster: Cluster, put_right: float, seconds: float, measure: Any) 
 
 
 @then("no task has left it")
-def stayed(cluster: Cluster, fault: InForce, measure: Any) -> None:
-    """What ran there before runs there still, as the very same containers."""
-    (node,) = fault.plan.touches
-    snapshot = cluster.snapshot()
-    meant = {task.id for task in snapshot.running_on(node)}
-    really = traps.containers_of_tasks(cluster.node(node))
-    problems = [f"task {identity} does not run on {node}" for identity in sorted(meant - really)]
-    measure.violations("tasks stay through short disconnects", problems, checked=len(meant))
+def stayed(flapped: Flapped, measure: Any) -> None:
+    """What ran there before runs there still, as the very same tasks."""
+    problems = traps.gone_from(flapped.node, flapped.before)
+    measure.violations(
+        "tasks stay through short disconnects", problems, checked=len(flapped.before)
+    )
 
 
 @then(parsers.parse("names go wrong within {seconds:g} seconds while the node stays Ready"))

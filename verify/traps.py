@@ -22,6 +22,12 @@ def containers_of_tasks(node: Node) -> set[str]:
     return set(node.run(_TASK_IDS, timeout=10).stdout.split())
 
 
+def gone_from(node: Node, before: Collection[str]) -> list[str]:
+    """Name the tasks of `before` (ids) whose containers do not run on `node` any more."""
+    really = containers_of_tasks(node)
+    return [f"task {task} does not run on {node.name}" for task in sorted(set(before) - really)]
+
+
 def doubles(snapshot: Snapshot, really: Mapping[str, Collection[str]]) -> list[str]:
     """Name the slots that have containers on more than one node.
 

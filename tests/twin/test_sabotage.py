@@ -161,14 +161,16 @@ def test_a_service_pinned_to_the_dead_node(cluster: Cluster, run_features: RunFe
 
 
 @contextmanager
-def idle_packet_filter(cluster: Cluster, name: str) -> Iterator[None]:
-    """Let a node's iptables say yes and do nothing, as one does whose backend is not the kernel's.
+def deaf_packet_filter(cluster: Cluster, name: str) -> Iterator[None]:
+    """Let a node's iptables say yes to our rules and do nothing.
 
-    (nft and legacy tables side by side: the field's usual reason for a partition that is none.)
+    So does one that writes to tables which the kernel does not look at (nft and legacy side by
+    side): the field's usual reason for a partition that is none.
     """
     place = "/usr/local/sbin/iptables"
+    script = '#!/bin/sh\ncase "$*" in *CUTOVER-*) exit 0;; esac\nexec /usr/sbin/iptables "$@"\n'
     node = cluster.node(name)
-    node.run(f"printf '#!/bin/sh\\nexit 0\\n' >{place} && chmod +x {place}")
+    node.run(f"cat >{place} && chmod +x {place}", stdin=script.encode())
     try:
         assert node.run("command -v iptables").stdout.strip() == place
         yield
@@ -179,11 +181,12 @@ def idle_packet_filter(cluster: Cluster, name: str) -> Iterator[None]:
 def test_a_fault_that_does_nothing_is_not_a_system_that_withstands_it(
     cluster: Cluster, run_features: RunFeatures
 ) -> None:
-    with idle_packet_filter(cluster, "hpr"):
+    with deaf_packet_filter(cluster, "hpr"):
         outcome = run_features("features/traps/isolation.feature", "-k", "moment")
     assert outcome.status == 1
-    (criterion,) = outcome.signoff["criteria"]
-    assert (criterion["verdict"], criterion["cause"]) == ("inconclusive", "fault")
+    assert [(c["verdict"], c["cause"]) for c in outcome.signoff["criteria"]] == [
+        ("inconclusive", "fault")
+    ]
 
 
 def test_tasks_that_leave_a_node_at_every_hiccup(
@@ -191,7 +194,7 @@ def test_tasks_that_leave_a_node_at_every_hiccup(
 ) -> None:
     with changed(
         cluster,
-        "swarm update --dispatcher-heartbeat 500ms",
+        "swarm update --dispatcher-heartbeat 1s",
         "swarm update --dispatcher-heartbeat 3s",
     ):
         outcome = run_features("features/traps/isolation.feature", "-k", "moment")
