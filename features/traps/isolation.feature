@@ -28,7 +28,7 @@ Feature: A node that is cut off goes on by itself
     Each time shorter than Swarm needs to notice: nothing moves, and clients fail each time.
     When the worker is isolated 3 times for 4 seconds, 8 seconds apart
     Then no task has left it
-    And from every node these services resolve to their running tasks and answer within 60 seconds
+    And from every node these services resolve to their running tasks and answer within 120 seconds
       | service    |
       | ws-gateway |
       | canary     |
