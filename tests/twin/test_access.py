@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.errors import CutoverError
-from fixtures.waiting import eventually
+from fixtures.waiting import Pending, eventually
 from verify.steady import await_steady, node_is_whole
 
 
@@ -60,15 +60,18 @@ def test_a_power_cut_that_was_interrupted_is_finished_when_the_power_comes_back(
 ) -> None:
     # What a harness leaves that is killed between the link and the container.
     node = cluster.node("hpr")
+    first_process = "cut -d ' ' -f 22 /proc/1/stat"  # when it started
+    before = node.run(first_process).stdout
     node.run("setsid sh -c 'sleep 0.3; ip link set dev eth0 down' >/dev/null 2>&1 &")
     eventually(
-        lambda: not _answers(node),
+        lambda: Pending("it answers") if _answers(node) else True,
         within=30,
         what="hpr without its link",
     )
     assert node.has_power
     node.power_on()
-    eventually(lambda: _answers(node), within=60, what="hpr answers again")
+    eventually(lambda: _answers(node) or Pending("no answer"), within=60, what="hpr answers again")
+    assert node.run(first_process).stdout != before
     eventually(lambda: node_is_whole(cluster, node), within=90, what="hpr whole")
     await_steady(cluster, within=180)
 
