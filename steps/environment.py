@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from fixtures.cluster import capabilities
 from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.opening import cluster_name, opened, source_of
 from fixtures.cluster.twin.lifecycle import StandingTwin
+from fixtures.engine import find
 from fixtures.errors import CutoverError
 from load import findings
 from load.availability import AvailabilityProbe
@@ -49,14 +50,34 @@ def cluster(
         try:
             option = pytestconfig.option
             source = source_of(twin=option.twin, inventory=option.inventory)
-            _heal_what_was_left(source)
-            found = stack.enter_context(standing_twin or opened(source))
+            found = stack.enter_context(healed(source, standing_twin))
             run.cluster = found.name
             versions = {n.hostname: n.engine_version for n in found.snapshot().nodes}
         except CutoverError as error:
             pytest.exit(f"error: {error}", returncode=4)
         run.environment |= {f"engine on {name}": version for name, version in versions.items()}
         yield found
+
+
+@contextmanager
+def healed(source: str, standing_twin: StandingTwin | None) -> Iterator[Cluster]:
+    """Yield the cluster behind `source` with what an earlier run left in force undone first.
+
+    A twin whose engine died as well (the machine was restarted) is stood up before that: until
+    then there is nothing to undo it on. Raises `CutoverError`.
+    """
+    if standing_twin is None:
+        _heal_what_was_left(source)
+        with opened(source) as cluster:
+            yield cluster
+        return
+    engine_died = find() is None
+    if not engine_died:
+        _heal_what_was_left(source)
+    with standing_twin as cluster:
+        if engine_died:
+            _heal_what_was_left(source)
+        yield cluster
 
 
 def _heal_what_was_left(source: str) -> None:
