@@ -11,7 +11,8 @@ from pathlib import Path
 from docker import DockerClient
 
 from fixtures.cluster.cluster import Cluster
-from fixtures.cluster.twin.lifecycle import take_down
+from fixtures.cluster.twin import blueprint
+from fixtures.cluster.twin.lifecycle import StandingTwin, take_down
 from fixtures.cluster.twin.provision import Twin
 from fixtures.engine import find
 from fixtures.waiting import Pending, eventually
@@ -87,6 +88,24 @@ def _reaps(process: Path) -> bool:
     except OSError:
         return False
     return b"fixtures.cluster.twin.reaper" in words and NAME.encode() in words
+
+
+def test_what_a_removal_that_was_cut_short_left_is_no_obstacle(cluster: Cluster) -> None:
+    """Its containers gone, its network and a volume not: the engine allows a second network."""
+    address = find()
+    assert address is not None
+    client = DockerClient(base_url=address, version="auto", timeout=60)
+    label = {blueprint.LABEL: NAME}
+    try:
+        network = client.networks.create(blueprint.network_name(NAME), labels=label)
+        client.volumes.create(f"{blueprint.container_name(NAME, 'hpr')}-docker", labels=label)
+        with StandingTwin(NAME, keep=False, bare=True) as again:
+            assert len([n for n in again.snapshot().nodes if n.ready]) == 4
+            assert network.id not in {n.id for n in client.networks.list()}
+        assert leftovers(client) == []
+    finally:
+        take_down([NAME])
+        client.close()
 
 
 def test_taking_down_what_does_not_stand_is_no_error() -> None:
