@@ -82,12 +82,12 @@ def runs_once(cluster: Cluster, put_right: float, seconds: float, measure: Any) 
     measure.duration("second copies ended", took, limit=seconds)
 
 
-@then("no task has left it")
+@then("how many of its tasks left it is reported")
 def stayed(flapped: Flapped, measure: Any) -> None:
-    """What ran there before runs there still, as the very same tasks."""
-    problems = traps.gone_from(flapped.node, flapped.before)
-    measure.violations(
-        "tasks stay through short disconnects", problems, checked=len(flapped.before)
+    """No criterion: a heartbeat that a cut just delays for long enough is as good as lost."""
+    left = traps.gone_from(flapped.node, flapped.before)
+    measure.note(
+        "tasks that left the flapping node", len(left), unit="tasks", n=len(flapped.before)
     )
 
 

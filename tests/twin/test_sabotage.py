@@ -189,7 +189,7 @@ def test_a_fault_that_does_nothing_is_not_a_system_that_withstands_it(
     ]
 
 
-def test_tasks_that_leave_a_node_at_every_hiccup(
+def test_tasks_that_leave_a_node_at_every_hiccup_are_seen_to_leave(
     cluster: Cluster, run_features: RunFeatures
 ) -> None:
     with changed(
@@ -198,5 +198,9 @@ def test_tasks_that_leave_a_node_at_every_hiccup(
         "swarm update --dispatcher-heartbeat 3s",
     ):
         outcome = run_features("features/traps/isolation.feature", "-k", "moment")
-    assert outcome.status == 1
-    assert outcome.verdicts("tasks stay through short disconnects") == ["missed"]
+    (left,) = [
+        seen["value"]
+        for seen in outcome.signoff["observations"]
+        if seen["name"] == "tasks that left the flapping node"
+    ]
+    assert left > 0
