@@ -66,16 +66,11 @@ def healed(source: str, standing_twin: StandingTwin | None) -> Iterator[Cluster]
     A twin whose engine died as well (the machine was restarted) is stood up before that: until
     then there is nothing to undo it on. Raises `CutoverError`.
     """
-    if standing_twin is None:
+    stands = standing_twin is None or find() is not None
+    if stands:
         _heal_what_was_left(source)
-        with opened(source) as cluster:
-            yield cluster
-        return
-    engine_died = find() is None
-    if not engine_died:
-        _heal_what_was_left(source)
-    with standing_twin as cluster:
-        if engine_died:
+    with standing_twin or opened(source) as cluster:
+        if not stands:
             _heal_what_was_left(source)
         yield cluster
 
