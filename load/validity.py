@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from load.percentiles import percentile
 from load.samples import NOT_SENT, Sample
 
+#: Of an availability probe, which looks for outages of seconds.
 MOST_LAG_SECONDS = 0.25
+#: Of a load generator, whose latencies are held against limits of milliseconds: 99 of 100 requests
+#: leave within this time of when they are due.
+MOST_GENERATOR_LAG_SECONDS = 0.05
+#: Of a core, that one process of a generator may use on average: it is one thread.
+MOST_CPU = 0.9
 LEAST_RATE = 0.95
 LEAST_GOOD_BEFORE_FAULT = 20
 
@@ -31,6 +37,33 @@ def objections(samples: Sequence[Sample], rate: float) -> list[str]:
     unsent = sum(any(r.startswith(NOT_SENT) for r in s.entries.values()) for s in samples)
     if unsent:
         problems.append(f"{unsent} requests could not be sent to every entry")
+    return problems
+
+
+def generator_objections(
+    lags: Sequence[float], seconds: float, intended: float, cpu: Sequence[float] = ()
+) -> list[str]:
+    """Return how a load generator spoiled its own run.
+
+    `lags`: by how much each request left late (s); `intended`: how many should have left within
+    `seconds`; `cpu`: the share of a core that each process of the generator used.
+    """
+    if len(lags) < 2:
+        return [f"only {len(lags)} requests were sent"]
+    problems = []
+    lag = percentile(lags, 99)
+    if lag > MOST_GENERATOR_LAG_SECONDS:
+        problems.append(
+            f"the generator's own lag p99 is {1000 * lag:.0f} ms "
+            f"(over {1000 * MOST_GENERATOR_LAG_SECONDS:.0f} ms)"
+        )
+    if len(lags) < LEAST_RATE * intended:
+        problems.append(f"only {len(lags)} of {intended:.0f} requests were sent in {seconds:.0f} s")
+    problems += [
+        f"a process of the generator used {100 * share:.0f} % of its core"
+        for share in cpu
+        if share > MOST_CPU
+    ]
     return problems
 
 
