@@ -18,7 +18,7 @@ _ABSENT = object()
 class Target:
     """A route asked at every entry of the cluster, and the answer that it must give.
 
-    `entries` maps an entry's name to its URL. The answer must have status 200 and pass every check
+    `entries` maps an entry's name to its URL. The answer must have `status` and pass every check
     that is given, at least one: a JSON body in which `key` (dots go down) is `value` (JSON's own
     spelling of what is no string: `true`, `3`); a body that contains `text`; a body in which the
     regular expression `pattern` is found. `served_by` names the key that tells who answered.
@@ -33,6 +33,7 @@ class Target:
     served_by: str = "node"
     text: str = ""
     pattern: str = ""
+    status: int = 200
 
     def __post_init__(self) -> None:
         where = f"target {self.name}"
@@ -60,7 +61,7 @@ class Target:
 
 def verdict(target: Target, status: int, body: bytes) -> tuple[str, str]:
     """Judge an answer: (`ok` or what is wrong with it, who served it)."""
-    if status != 200:
+    if status != target.status:
         return f"status {status}", ""
     content = _json(body)
     text = body.decode("utf-8", "replace")

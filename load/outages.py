@@ -11,6 +11,7 @@ Samples are those of one target, in the order in which they were due, none missi
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -96,6 +97,31 @@ def time_served(found: Sequence[Outage], start: float, end: float) -> tuple[floa
         lost += max(0.0, min(end, over.at) - max(start, begun.at))
         error += sum(e.error for e in (begun, over) if start - e.error <= e.at <= end + e.error)
     return 1 - lost / (end - start), error / (end - start)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """The longest time, `seconds` ± `error`, in which no good answer arrived; `start` is when."""
+
+    seconds: float
+    error: float
+    start: float
+
+
+def longest_silence(samples: Sequence[Sample]) -> Silence | None:
+    """Return the longest stretch between two good answers, less what usually lies between them.
+
+    What clients see of a stall, however long their timeout: `outages` knows its edges only to the
+    time that a failed request took. None for fewer than three good answers.
+    """
+    arrivals = sorted(sample.ended for sample in samples if sample.ok)
+    if len(arrivals) < 3:
+        return None
+    gaps = [second - first for first, second in pairwise(arrivals)]
+    usual = statistics.median(gaps)
+    longest = max(range(len(gaps)), key=gaps.__getitem__)
+    # It began between the last answer and when the next one would have come, and ended likewise.
+    return Silence(max(0.0, gaps[longest] - usual / 2), usual / 2, arrivals[longest])
 
 
 @dataclass(frozen=True, slots=True)

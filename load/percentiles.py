@@ -37,9 +37,9 @@ def quantile(least: Sequence[float], most: Sequence[float], rank: float) -> Quan
     """Bound the `rank`-th percentile of a quantity known only as `least[i]` <= x <= `most[i]`.
 
     A latency lies between what passed since the request was sent and what passed since it was due:
-    the rest is the generator's own lateness. To that comes the sampling error: the distribution-free
-    confidence interval between two order statistics (Conover, Practical Nonparametric Statistics,
-    3.2), which counts how many of n samples may fall below the percentile, with 95 % confidence.
+    the rest is the generator's own lateness. To that comes the sampling error: the interval between
+    two order statistics that holds the percentile with 95 % confidence, whatever the distribution
+    (Conover, Practical Nonparametric Statistics, 3.2).
     The error is infinite where n is too small for the percentile to be bounded from above. Give a
     request that failed as infinite: it was not answered in any time.
 

@@ -72,15 +72,15 @@ def timeline(
             _draw_latencies(axis, target, ordered, origin)
             _draw_strip(axis, ordered, origin)
             for number, window in enumerate(windows):
-                _shade(axis, window, FAULTS[number % len(FAULTS)], origin)
+                shade(axis, window, FAULTS[number % len(FAULTS)], origin)
             for event in events:
                 axis.axvline(event.at - origin, color=MARK, linestyle=":", linewidth=1)
-        _name(axes[0], windows, events, origin)
+        name_marks(axes[0], windows, events, origin)
         axes[-1].set_xlabel("seconds since the fault" if windows else "seconds")
     return figure
 
 
-def _shade(axis: Axes, window: Window, colour: str, origin: float) -> None:
+def shade(axis: Axes, window: Window, colour: str, origin: float) -> None:
     """Shade a fault's time; its beginning is a line, so that the shortest is seen too."""
     start, end = window.start - origin, window.end - origin
     axis.axvspan(start, end, color=colour, alpha=0.6, linewidth=0, zorder=0)
@@ -137,7 +137,9 @@ def stretches(requests: Sequence[Point]) -> list[tuple[bool, float, float]]:
     return [(ok, start, end) for (ok, start), end in zip(runs, ends, strict=True)]
 
 
-def _name(axis: Axes, windows: Sequence[Window], events: Sequence[Event], origin: float) -> None:
+def name_marks(
+    axis: Axes, windows: Sequence[Window], events: Sequence[Event], origin: float
+) -> None:
     """Write the names above the first strip, each on a line of its own where they would meet."""
     marks = sorted(
         [(event.at, event.name) for event in events] + [(w.start, w.name) for w in windows]

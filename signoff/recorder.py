@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -99,7 +100,13 @@ class Measure:
         reason: str = "",
         evidence: Sequence[str] = (),
     ) -> Measurement:
-        """Judge `value` ± `error` (in `unit`) against `limit`; `n` observations stand behind it."""
+        """Judge `value` ± `error` (in `unit`) against `limit`; `n` observations stand behind it.
+
+        An infinite error says that they were too few.
+        """
+        if math.isinf(error):
+            reason = f"{n} observations are too few to bound {value:g} {unit}"
+            return self.inconclusive(criterion, reason)
         relation = Relation(relation)
         verdict, why = judge(value, limit, relation, error, n)
         return self.end(

@@ -40,7 +40,8 @@ class ScriptedServer:
     """An HTTP server on 127.0.0.1 that does what `behave` was told last.
 
     good, wrong (200 with another body), status (503), stall (holds the answer until told
-    otherwise), reset, close (without an answer), garbage (no HTTP), open (never closes), refuse.
+    otherwise), reset, close (without an answer), garbage (no HTTP), open (never closes), short
+    (less than it announces), refuse.
     """
 
     def __init__(self) -> None:
@@ -51,6 +52,8 @@ class ScriptedServer:
         self._changed = asyncio.Event()
         self._server: asyncio.Server | None = None
         self.port = 0
+        self.asked = 0
+        self.last_request = b""
         self._do(self._listen()).result(5)
 
     @property
@@ -90,7 +93,8 @@ class ScriptedServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await reader.readuntil(b"\r\n\r\n")
+            self.last_request = await reader.readuntil(b"\r\n\r\n")
+            self.asked += 1
             while self.behaviour == "stall":
                 await self._changed.wait()
             await self._answer(writer)
@@ -109,6 +113,8 @@ class ScriptedServer:
                 writer.write(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
             case "garbage":
                 writer.write(b"HTTP/1.1 20x ?\r\nContent-Length: many\r\n\r\n")
+            case "short":
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + GOOD_BODY)
             case "open":
                 length = str(len(GOOD_BODY)).encode()
                 writer.write(

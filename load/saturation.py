@@ -1,0 +1,78 @@
+"""The highest rate that still keeps a limit, from a run whose rate rises level by level. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from load.percentiles import Quantile
+from load.results import response_time
+from load.samples import Sample
+from load.validity import generator_objections
+
+# The queue of the level before is worked off in the first part of each.
+_SETTLING_SHARE: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A rate (requests a second) and what it showed; `spoiled` says how the generator failed."""
+
+    rate: float
+    found: Quantile
+    failed: int
+    spoiled: str
+
+    def keeps(self, limit: float) -> bool:
+        """Whether the whole interval keeps `limit` (s)."""
+        return not self.spoiled and self.found.value + self.found.error <= limit
+
+    def breaks(self, limit: float) -> bool:
+        """Whether the whole interval is beyond `limit` (s)."""
+        return not self.spoiled and self.found.value - self.found.error > limit
+
+
+@dataclass(frozen=True, slots=True)
+class Saturation:
+    """The highest level that keeps the limit; `rate` is 0 when not even the lowest does.
+
+    `why_not_higher` says what ended it: the system, the generator, or the end of the schedule.
+    """
+
+    rate: float
+    why_not_higher: str
+    levels: Sequence[Level]
+
+    @property
+    def bounded_by_system(self) -> bool:
+        """Whether it was the system that could not do more."""
+        return self.why_not_higher.startswith("the system")
+
+
+def level(
+    rate: float, start: float, end: float, samples: Sequence[Sample], rank: float, timeout: float
+) -> Level | None:
+    """Judge the samples due in a level from `start` to `end` (seconds); None for too few."""
+    begin = start + _SETTLING_SHARE * (end - start)
+    within = [s for s in samples if begin <= s.due < end]
+    if not within:
+        return None
+    spoiled = generator_objections([s.lag for s in within], end - begin, rate * (end - begin))
+    failed = sum(not s.ok for s in within)
+    return Level(rate, response_time(within, rank, timeout), failed, "; ".join(spoiled))
+
+
+def saturation(levels: Sequence[Level], limit: float) -> Saturation:
+    """Return the highest rate before the first level that does not surely keep `limit` (s)."""
+    best = 0.0
+    for each in levels:
+        if each.spoiled:
+            return Saturation(best, f"the generator at {each.rate:.0f}/s: {each.spoiled}", levels)
+        if not each.keeps(limit):
+            shown = f"{1000 * each.found.value:.0f} ± {1000 * each.found.error:.0f} ms"
+            return Saturation(
+                best, f"the system at {each.rate:.0f}/s: {shown}, {each.failed} failed", levels
+            )
+        best = each.rate
+    return Saturation(best, "the schedule ended there", levels)
