@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from fixtures.errors import CutoverError
-from fixtures.waiting import Pending, eventually
+from fixtures.waiting import NeverTrue, Pending, eventually
 from load.process import MeasuringProcess
 from load.request_log import RequestLog
 from load.samples import NOT_SENT, Sample
@@ -147,7 +147,7 @@ class LoadRun(MeasuringProcess):
         eventually(good, within=within + _START_SECONDS, what=f"{n} good answers in a row")
 
     def wait_end(self) -> None:
-        """Wait until its schedule is over and it has ended. Raises `NeverTrue`, `CutoverError`."""
+        """Wait until its schedule is over and it has ended. Raises `CutoverError`."""
 
         def ended() -> bool | Pending:
             self.ensure_asking()
@@ -155,12 +155,16 @@ class LoadRun(MeasuringProcess):
             self._log_of_requests.read_on()
             return not self.running or Pending(f"{sent} of {self.plan.count} requests")
 
-        eventually(
-            ended,
-            within=self.plan.seconds + self.traffic.timeout + _START_SECONDS + _END_SECONDS,
-            every=0.5,
-            what=f"{self.plan.count} requests in {self.plan.seconds:g} s",
-        )
+        try:
+            eventually(
+                ended,
+                within=self.plan.seconds + self.traffic.timeout + _START_SECONDS + _END_SECONDS,
+                every=0.5,
+                what=f"{self.plan.count} requests in {self.plan.seconds:g} s",
+            )
+        except NeverTrue as error:
+            # That says nothing of the system, as a failed assertion would.
+            raise CutoverError(str(error), where=self.name) from error
         self.ensure_asking()
 
     def cpu_seconds(self) -> float:

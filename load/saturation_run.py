@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fixtures.waiting import Pending, eventually
+from fixtures.errors import CutoverError
+from fixtures.waiting import NeverTrue, Pending, eventually
 from load.run import LoadRun
 from load.saturation import Level, Saturation, level, saturation
 
@@ -12,26 +13,25 @@ _START_SECONDS = 30.0
 def find_saturation(load: LoadRun, rank: float, limit: float) -> Saturation:
     """Watch a run of a step shape until a level breaks `limit` (s) at `rank`; then stop it.
 
-    Raises `NeverTrue` and `CutoverError` when the generator does not get on.
+    Raises `CutoverError` when the generator does not get on.
     """
     judged: list[Level] = []
-    for rate, end in _levels(load):
-        found = eventually(
-            lambda rate=rate, end=end: _finished(load, rate, end, rank),  # type: ignore[misc]
-            within=_START_SECONDS + end[1] + load.traffic.timeout,
-            every=0.25,
-            what=f"{rate:.0f} requests a second",
-        )
+    for start, end, rate in load.plan.levels():
+        try:
+            found = eventually(
+                lambda rate=rate, span=(start, end): _finished(load, rate, span, rank),  # type: ignore[misc]
+                within=_START_SECONDS + end - start + load.traffic.timeout,
+                every=0.25,
+                what=f"{rate:.0f} requests a second",
+            )
+        except NeverTrue as error:
+            raise CutoverError(str(error), where=load.name) from error
         judged.append(found)
-        load.events.append((f"{rate:.0f}/s", (load.t0 or 0.0) + end[0]))
+        load.events.append((f"{rate:.0f}/s", (load.t0 or 0.0) + start))
         if not found.keeps(limit):
             break
     load.stop()
     return saturation(judged, limit)
-
-
-def _levels(load: LoadRun) -> list[tuple[float, tuple[float, float]]]:
-    return [(rate, (start, end)) for start, end, rate in load.plan.levels()]
 
 
 def _finished(

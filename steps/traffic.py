@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,9 @@ def quick(load: LoadRun, rank: float, limit: float, measure: Any) -> None:
         taken = [sample.latency for sample in load.samples(route.name)]
         p99 = 1000 * percentile(taken, 99)
         measure.note(f"p99 response time of {route.name}", p99, unit="ms", n=len(taken))
-    for name, time in sorted(found.items(), key=lambda item: item[1].value):
-        measure(
+    measure.each(
+        partial(
+            measure,
             f"p{rank:g} response time of {name}",
             1000 * time.value,
             limit=limit,
@@ -115,6 +117,8 @@ def quick(load: LoadRun, rank: float, limit: float, measure: Any) -> None:
             error=1000 * time.error,
             n=time.n,
         )
+        for name, time in found.items()
+    )
 
 
 @then("no request fails")

@@ -68,6 +68,31 @@ def measure(recorder: Recorder) -> Measure:
     return Measure(recorder, feature="shop", scenario="losing a node")
 
 
+def test_several_are_all_measured_before_the_worst_ends_the_scenario(
+    recorder: Recorder, measure: Measure
+) -> None:
+    with pytest.raises(Missed, match="slow: missed"):
+        measure.each(
+            [
+                lambda: measure("quick", 1, limit=2, unit="ms"),
+                lambda: measure("unclear", 2, limit=2, unit="ms", error=1),
+                lambda: measure("slow", 9, limit=2, unit="ms"),
+                lambda: measure("slower", 10, limit=2, unit="ms"),
+            ]
+        )
+    with pytest.raises(Inconclusive, match="unclear"):
+        measure.each([lambda: measure("unclear", 2, limit=2, unit="ms", error=1)])
+    measure.each([lambda: measure("quick", 1, limit=2, unit="ms")])
+    assert [m.verdict for m in recorder.measurements] == [
+        *("met", "inconclusive", "missed", "missed", "inconclusive", "met")
+    ]
+
+
+def test_too_few_observations_to_bound_a_value_are_inconclusive(measure: Measure) -> None:
+    with pytest.raises(Inconclusive, match="20 observations are too few to bound 3 ms"):
+        measure("p99", 3, limit=100, unit="ms", error=float("inf"), n=20)
+
+
 def test_each_measurement_is_on_disk_before_its_verdict_is_raised(
     recorder: Recorder, measure: Measure, tmp_path: Path
 ) -> None:
