@@ -539,3 +539,9 @@ def test_testinfra_does_not_wait_for_a_paused_node(connection: Connection) -> No
     with pytest.raises(RemoteTimeout):
         host.run("sleep 30")
     assert time.monotonic() - started < 2
+
+
+def test_a_commands_input_can_stay_open_while_it_runs(connection: Connection) -> None:
+    command = "head -c 3; timeout 0.3 cat; echo $?"
+    assert connection.run(command, stdin=b"abc").stdout == "abc0\n"
+    assert connection.run(command, stdin=b"abc", stdin_stays_open=True).stdout == "abc124\n"
