@@ -9,11 +9,21 @@ from pytest_bdd import parsers, then, when
 
 from chaos import catalogue
 from chaos.drills.command import where
-from chaos.drills.live import Rehearsal, longest_outage, rehearse, served, spoiled
+from chaos.drills.live import (
+    Rehearsal,
+    longest_outage,
+    proves_nothing,
+    rehearse,
+    served,
+    spending,
+    spoiled,
+)
 from chaos.drills.plan import as_rows, entries, load_drill, replay_command
 from chaos.session import Chaos
 from fixtures.cluster.cluster import Cluster
 from fixtures.waiting import Waited
+from signoff.allure_bridge import attach_text
+from signoff.evidence import table
 
 DRILLS = Path(__file__).parents[1] / "features" / "drills"
 
@@ -74,3 +84,48 @@ def outages(rehearsal: Rehearsal, seconds: float, measure: Any) -> None:
         measure.note(f"{target.name}: good answers during the drill", percent, unit="%", n=asked)
         took = longest_outage(rehearsal, target.name)
         measure.duration(f"longest outage of {target.name}", took, limit=seconds, n=asked)
+
+
+@then(
+    parsers.parse(
+        "losing every server once in {hours:g} hours leaves clients more than {percent:g} % of the "
+        "time and of their requests"
+    )
+)
+def availability(
+    cluster: Cluster, rehearsal: Rehearsal, hours: float, percent: float, measure: Any
+) -> None:
+    """The drill happens once in those hours; what fails outside of its faults goes on all along."""
+    criterion = f"availability over {hours:g} h"
+    if objections := proves_nothing(rehearsal, cluster.nodes):
+        measure.inconclusive(criterion, "; ".join(objections))
+    found = {t.name: spending(rehearsal, t.name, 3600 * hours) for t in rehearsal.probe.targets}
+    for route, spent in found.items():
+        attach_text(table(spent.rows()) if spent.downtimes else "none", f"Outages of {route}")
+        if objections := spent.objections(percent / 100):
+            measure.inconclusive(criterion, f"{route}: {'; '.join(objections)}")
+        for note in spent.notes(percent / 100):
+            measure.note(
+                f"{route}: {note.name}", note.value, unit=note.unit, error=note.error, n=note.n
+            )
+    for route, spent in found.items():
+        for what, figure in (("time", spent.of_time()), ("requests", spent.of_requests())):
+            measure(
+                f"{criterion} of {route}, by {what}",
+                100 * figure.value,
+                limit=percent,
+                unit="%",
+                relation=">",
+                error=100 * figure.error,
+                n=figure.n,
+                reason=figure.reason,
+            )
+
+
+@then(parsers.parse("how long a window {percent:g} % would need is reported"))
+def least_window(rehearsal: Rehearsal, percent: float, measure: Any) -> None:
+    """By the time lost to faults; no criterion. Nothing is reported when no window would do."""
+    for target in rehearsal.probe.targets:
+        least = spending(rehearsal, target.name, 0.0).least_window(percent / 100)
+        if least is not None:
+            measure.note(f"{target.name}: window that keeps {percent:g} %", least / 3600, unit="h")

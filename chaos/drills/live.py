@@ -5,8 +5,9 @@ This module and the command line are where chaos meets the rooms that measure.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from fixtures.errors import CutoverError
 from fixtures.waiting import NeverTrue, Waited
 from load import findings, outages
 from load.availability import AvailabilityProbe
+from load.error_budget import Span, Spending, spend
 from load.outages import Edge
 from load.routes import named_targets
 from verify.replication import pair_of
@@ -95,11 +97,12 @@ class LiveWatch:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a drill left: its outcome, its clients, its journal."""
+    """What a drill left: its outcome, its clients, its journal, the nodes that it took away."""
 
     outcome: Outcome
     probe: AvailabilityProbe
     journal: Path
+    taken_away: frozenset[str] = frozenset()
 
 
 def rehearse(
@@ -133,7 +136,8 @@ def rehearse(
         )
         outcome = runner.run()
     probe.windows = chaos.windows()
-    return Rehearsal(outcome, probe, journal)
+    taken_away = frozenset(name for f in chaos.faults for name in f.plan.takes_away)
+    return Rehearsal(outcome, probe, journal, taken_away)
 
 
 def served(rehearsal: Rehearsal, target: str) -> tuple[float, int]:
@@ -167,3 +171,25 @@ def longest_outage(rehearsal: Rehearsal, target: str) -> Waited:
 def spoiled(rehearsal: Rehearsal) -> list[str]:
     """Return what makes the clients' measurements unfit."""
     return findings.objections(rehearsal.probe)
+
+
+def spending(rehearsal: Rehearsal, target: str, window: float) -> Spending:
+    """Return what the drill spent of the error budget of `target` in `window` seconds."""
+    faults = [
+        Span(name, start, math.inf if end is None else end)
+        for name, start, end in sorted(rehearsal.probe.windows, key=lambda each: each[1])
+    ]
+    began = rehearsal.outcome.began or 0.0
+    return spend(rehearsal.probe.samples(target), faults, start=began, window=window)
+
+
+def proves_nothing(rehearsal: Rehearsal, to_be_lost: Iterable[str]) -> list[str]:
+    """Return why the drill says nothing of a window in which each of those nodes is lost once."""
+    outcome = rehearsal.outcome
+    ended = f"the drill ended as {outcome.verdict}: {outcome.reason}"
+    missing = sorted(set(to_be_lost) - rehearsal.taken_away)
+    return [
+        *([ended] if outcome.verdict != "met" else []),
+        *(f"{node} was never lost" for node in missing),
+        *spoiled(rehearsal),
+    ]
