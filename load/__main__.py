@@ -11,11 +11,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fixtures.tables import as_text
 from load.outages import longest_silence
 from load.phases import Phase
 from load.request_log import RequestLog
 from load.results import failures, results
-from signoff.evidence import table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("error: no request is recorded there\n")
         return 2
     whole = Phase("whole run", samples[0].due, math.nextafter(samples[-1].due, math.inf))
-    print(table([result.row() for result in results(samples, [whole])]))  # noqa: T201
+    print(as_text([result.row() for result in results(samples, [whole])]))  # noqa: T201
     for line in failures(samples):
         print(f"failed: {line}")  # noqa: T201
     if silence := longest_silence(samples):

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from matplotlib.figure import Figure
 
+from fixtures.tables import as_text
 from signoff import latency_plots, plots
 from signoff.allure_bridge import attach_file, attach_text
 from signoff.plots import Event, Point, Window
@@ -52,7 +53,7 @@ def attach_clients(
     shutil.copyfile(clients.file, place / f"{stem}.samples.jsonl")
     attach_file(place / f"{stem}.samples.jsonl", "Every request")
     if phases_seen:
-        attach_text(table(phases_seen), "By phase")
+        attach_text(as_text(phases_seen), "By phase")
 
 
 class Load(Protocol):
@@ -108,7 +109,7 @@ def attach_load(
     stem = f"{_stem(scenario)}.load"
     attach_file(_drawn(figure, place, stem), "The load, and how it was answered")
     if rows:
-        attach_text(table(rows), "Response times by route")
+        attach_text(as_text(rows), "Response times by route")
     # For a program, not for a reader: it stays in the run's folder.
     shutil.copyfile(load.merged(), place / f"{stem}.msgpack")
     if load.page.exists():
@@ -122,16 +123,6 @@ def _drawn(figure: Figure, place: Path, stem: str) -> Path:
     (place / f"{stem}.svg").write_text(plots.as_svg(figure), encoding="utf-8")
     (place / f"{stem}.png").write_bytes(plots.as_png(figure))
     return place / f"{stem}.png"
-
-
-def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Return rows with the same keys as aligned text."""
-    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in cells
-    )
 
 
 def load_picture(scenario: str) -> str:

@@ -118,7 +118,9 @@ def _draw_throughput(
     ):
         counted, _ = np.histogram([p.at for p in chosen], bins=edges)
         # The last slice is seldom whole: its rate would look like a drop.
-        axis.stairs(counted[:-1] / width, edges[:-1] - origin, color=colour, label=label)
+        axis.stairs(
+            counted[:-1] / width, edges[:-1] - origin, baseline=None, color=colour, label=label
+        )
     axis.set_ylim(bottom=0)
     axis.set_ylabel("requests\na second")
     _legend(axis)

@@ -21,9 +21,9 @@ from chaos.drills.live import (
 from chaos.drills.plan import as_rows, entries, load_drill, replay_command
 from chaos.session import Chaos
 from fixtures.cluster.cluster import Cluster
+from fixtures.tables import as_text
 from fixtures.waiting import Waited
 from signoff.allure_bridge import attach_text
-from signoff.evidence import table
 
 DRILLS = Path(__file__).parents[1] / "features" / "drills"
 
@@ -101,7 +101,7 @@ def availability(
         measure.inconclusive(criterion, "; ".join(objections))
     found = {t.name: spending(rehearsal, t.name, 3600 * hours) for t in rehearsal.probe.targets}
     for route, spent in found.items():
-        attach_text(table(spent.rows()) if spent.downtimes else "none", f"Outages of {route}")
+        attach_text(as_text(spent.rows()) if spent.downtimes else "none", f"Outages of {route}")
         if objections := spent.objections(percent / 100):
             measure.inconclusive(criterion, f"{route}: {'; '.join(objections)}")
         for note in spent.notes(percent / 100):

@@ -68,7 +68,7 @@ def connected(cluster: Cluster, server: Server) -> Iterator[psycopg.Connection[A
 
     Raises `Unreachable` when it does not accept the connection, or drops it on the way.
     """
-    password = _password(cluster, server.password_of)
+    password = read_password(cluster, server)
     with cluster.reach(server.service, POSTGRES_PORT, socket_name=f".s.PGSQL.{POSTGRES_PORT}") as s:
         try:
             connection = psycopg.connect(
@@ -319,6 +319,6 @@ def _one(connection: psycopg.Connection[Any], query: LiteralString) -> tuple[Any
     return tuple(row)
 
 
-def _password(cluster: Cluster, service: str) -> str:
+def read_password(cluster: Cluster, server: Server) -> str:
     """Read the superuser's password where the service itself does: it is kept nowhere else."""
-    return cluster.in_task(service, ["cat", "/run/secrets/postgres_password"]).strip()
+    return cluster.in_task(server.password_of, ["cat", "/run/secrets/postgres_password"]).strip()
