@@ -18,7 +18,7 @@ from fixtures.cluster.twin.lifecycle import StandingTwin
 from fixtures.engine import find
 from fixtures.errors import CutoverError
 from load import findings
-from load.availability import AvailabilityProbe
+from load.availability import REQUEST_SECONDS, AvailabilityProbe
 from load.checks import Target
 from signoff import evidence
 from verify.steady import await_steady, task_story, unsteady
@@ -122,13 +122,15 @@ def chaos(pytestconfig: pytest.Config, cluster: Cluster) -> Iterator[Chaos]:
 @pytest.fixture
 def start_clients(
     cluster: Cluster, chaos: Chaos, run: Any, measure: Any, tmp_path: Path
-) -> Iterator[Callable[[Sequence[Target], float], AvailabilityProbe]]:
+) -> Iterator[Callable[..., AvailabilityProbe]]:
     """Yield what starts clients; in the end they stop and what they saw is attached."""
     with ExitStack() as stack:
         started: list[AvailabilityProbe] = []
 
-        def start(targets: Sequence[Target], rate: float) -> AvailabilityProbe:
-            probe = stack.enter_context(AvailabilityProbe(targets, rate, tmp_path))
+        def start(
+            targets: Sequence[Target], rate: float, *, timeout: float = REQUEST_SECONDS
+        ) -> AvailabilityProbe:
+            probe = stack.enter_context(AvailabilityProbe(targets, rate, tmp_path, timeout=timeout))
             started.append(probe)
             measure.evidence.append(evidence.timeline_name(measure.scenario))
             return probe

@@ -150,14 +150,14 @@ def test_wrong_settings_are_named(settings: Settings, where: str) -> None:
     assert caught.value.remedy
 
 
-def test_environment_scales_memory_and_follows_the_port_mode() -> None:
+def test_environment_scales_memory_and_lets_the_new_edge_start_first_in_every_port_mode() -> None:
     plan = Settings(images=IMAGES).environment()
     twin = Settings(images=IMAGES, endpoint_mode="dnsrr", port_mode="host", memory_divisor=8)
     small = twin.environment()
     assert plan["CUTOVER_POSTGRES_LIMIT_MB"] == "3072"
     assert small["CUTOVER_POSTGRES_LIMIT_MB"] == "384"
     assert plan["CUTOVER_EDGE_UPDATE_ORDER"] == "start-first"
-    assert small["CUTOVER_EDGE_UPDATE_ORDER"] == "stop-first"
+    assert small["CUTOVER_EDGE_UPDATE_ORDER"] == "start-first"
     assert plan["NETCHECK_IMAGE"] == "img/web"
 
 
