@@ -35,7 +35,7 @@ def run() -> list[Entry]:
 
 
 def _capacity(folder: Path) -> Entry:
-    profile = traffic(1, timeout=2)
+    profile = traffic(1, 1, timeout=2)
     shape = Step(kind="step", start=_START, most=_MOST, factor=_FACTOR, seconds=_LEVEL_SECONDS)
     with truth_server(_SERVICE_SECONDS, [], 180) as server:
         with LoadRun(profile, shape, {"here": server.url}, folder / "capacity") as load:
@@ -57,7 +57,9 @@ def _capacity(folder: Path) -> Entry:
 
 
 def _overhead(folder: Path) -> list[Entry]:
-    profile = traffic(_OVERHEAD_RATE, timeout=2).model_copy(update={"connections": "kept"})
+    profile = traffic(_OVERHEAD_RATE, _OVERHEAD_SECONDS, timeout=2).model_copy(
+        update={"connections": "kept"}
+    )
     with truth_server(_SERVICE_SECONDS, [], 120) as server:
         with LoadRun(profile, profile.shape(), {"here": server.url}, folder / "ours") as load:
             load.wait_end()

@@ -6,9 +6,9 @@ from locust import FastHttpUser, constant_throughput, task
 
 
 class Plain(FastHttpUser):
-    """Ten requests a second, as long as each is answered in time."""
+    """Five requests a second, as long as each is answered in time."""
 
-    wait_time = constant_throughput(10)
+    wait_time = constant_throughput(5)
 
     @task
     def ask(self) -> None:

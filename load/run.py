@@ -37,9 +37,6 @@ class LoadRun(MeasuringProcess):
     """
 
     name = "load generator"
-    # What is late through a busy machine would count as the system's latency. Servers are loaded
-    # from another machine; a twin shares this one.
-    priority = 10
 
     def __init__(
         self,

@@ -9,11 +9,11 @@ Feature: Service response time
 
   @blocker @smoke
   Scenario: Every public service answers in time at its everyday rate
-    When clients send the traffic of services at 30 requests a second for 30 seconds
+    When clients send the traffic of services at 40 requests a second for 45 seconds
     Then no request fails
     And 95 % of the answers on each route come within 100 ms
 
   @normal
   Scenario: How much more they can take
-    When the traffic of services rises from 20 to 500 requests a second, 8 seconds a level, until 95 % no longer come within 100 ms
-    Then the highest rate that keeps the limit is at least 30 requests a second
+    When the traffic of services rises from 40 to 640 requests a second, 8 seconds a level, until 95 % no longer come within 100 ms
+    Then the highest rate that keeps the limit is at least 40 requests a second

@@ -60,6 +60,12 @@ def test_identity_and_upstreams_come_from_the_environment(web: ModuleType) -> No
     }
 
 
+def test_answers_are_held_back_by_route(web: ModuleType) -> None:
+    config = web.Config.from_environment({"WEB_DELAYS": "/items=0.12  /=0.05"})
+    assert config.delays == {"/items": 0.12, "/": 0.05}
+    assert web.Config.from_environment({}).delays == {}
+
+
 def test_without_environment_it_is_a_plain_web_service(web: ModuleType) -> None:
     config = web.Config.from_environment({})
     assert (config.port, config.db_read_host, config.upstreams) == (8080, "", {})
