@@ -11,13 +11,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fixtures.cluster.inventory import UniqueKeys
 from fixtures.errors import CutoverError
+from fixtures.yaml_file import read_model
 
 PROFILES: Final = Path(__file__).parent / "profiles"
 #: Of asks in one run: they are sent and answered as a whole.
@@ -140,28 +139,12 @@ def load_queries(name_or_path: str | Path) -> Queries:
     """
     given = Path(name_or_path)
     path = given if given.parent.name else PROFILES / given
-    try:
-        content: Any = yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeys)  # noqa: S506
-    except (OSError, UnicodeDecodeError) as error:
-        raise CutoverError(
-            f"cannot be read ({error})",
-            where=str(path),
-            remedy="Name a file of load/profiles/, or give a path with a folder.",
-        ) from error
-    except yaml.YAMLError as error:
-        raise CutoverError(
-            f"is not YAML ({' '.join(str(error).split())})",
-            where=str(path),
-            remedy="Mend the syntax at that line.",
-        ) from error
-    try:
-        return Queries.model_validate(content)
-    except ValidationError as error:
-        raise CutoverError(
-            "; ".join(_problem(detail) for detail in error.errors()),
-            where=str(path),
-            remedy="load/profiles/queries.yml shows a complete one.",
-        ) from error
+    return read_model(
+        Queries,
+        path,
+        missing="Name a file of load/profiles/, or give a path with a folder.",
+        example="load/profiles/queries.yml shows a complete one.",
+    )
 
 
 def named(text: str, table: str) -> str:
@@ -216,9 +199,3 @@ def values(
         parameter: one(parameter, source)
         for parameter, source in queries.query(name).parameters.items()
     }
-
-
-def _problem(detail: Any) -> str:
-    field = ".".join(str(part) for part in detail["loc"])
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    return f"{field}: {message}" if field else message

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fixtures.errors import CutoverError
+from fixtures.yaml_file import problems, read_model
 from load.checks import Target
 from load.shapes import Schedule, Shape, Steady, stretches
 
@@ -124,7 +124,7 @@ def steady(rate: float, seconds: float) -> Shape:
     try:
         return Steady(kind="steady", rate=rate, seconds=seconds)
     except ValidationError as error:
-        raise CutoverError(_first(error), where="rate or seconds") from error
+        raise CutoverError(problems(error), where="rate or seconds") from error
 
 
 def schedule(shape: Shape) -> Schedule:
@@ -142,33 +142,15 @@ def load_traffic(name_or_path: str | Path) -> Traffic:
     path = Path(name_or_path)
     if path.suffix not in (".yml", ".yaml"):
         path = PROFILES / f"{name_or_path}.yml"
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        there = ", ".join(sorted(p.stem for p in PROFILES.glob("*.yml")))
-        raise CutoverError(
-            f"cannot be read ({error.strerror})",
-            where=f"traffic profile {path}",
-            remedy=f"Name a YAML file, or one of load/profiles/: {there}.",
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CutoverError(
-            f"is not YAML: {error}", where=f"traffic profile {path}", remedy="Mend the syntax."
-        ) from error
-    try:
-        traffic = Traffic.model_validate(content)
-    except ValidationError as error:
-        raise CutoverError(_first(error), where=f"traffic profile {path}") from error
+    there = ", ".join(sorted(p.stem for p in PROFILES.glob("*.yml")))
+    traffic = read_model(
+        Traffic,
+        path,
+        missing=f"Name a YAML file, or one of load/profiles/: {there}.",
+        example="load/profiles/services.yml shows a complete one.",
+    )
     for route in traffic.routes:
         route.target({"check": "http://127.0.0.1"})  # its pattern must compile
     for shape in traffic.shapes.values():
         schedule(shape)
     return traffic
-
-
-def _first(error: ValidationError) -> str:
-    """Return the first thing that is wrong, with the field it is in."""
-    detail = error.errors()[0]
-    place = ".".join(str(part) for part in detail["loc"])
-    said = detail["msg"].removeprefix("Value error, ")
-    return f"{place}: {said}" if place else said

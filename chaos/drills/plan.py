@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from chaos.drills.conditions import Condition
-from fixtures.cluster.inventory import UniqueKeys
 from fixtures.errors import CutoverError
+from fixtures.yaml_file import read_model
 
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
 Longer = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -129,26 +128,7 @@ def load_drill(path: Path, known: Mapping[str, Mapping[str, bool]]) -> Drill:
     `known` maps each fault's name to its arguments and whether each must be given. Raises
     `CutoverError` naming file, field and remedy.
     """
-    try:
-        data: Any = yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeys)  # noqa: S506
-    except (OSError, UnicodeDecodeError) as error:
-        raise CutoverError(
-            f"cannot be read ({error})", where=str(path), remedy="Check the path."
-        ) from error
-    except yaml.YAMLError as error:
-        raise CutoverError(
-            f"is not YAML ({' '.join(str(error).split())})",
-            where=str(path),
-            remedy="Mend the syntax at that line.",
-        ) from error
-    try:
-        drill = Drill.model_validate(data)
-    except ValidationError as error:
-        raise CutoverError(
-            "; ".join(_problem(detail) for detail in error.errors()),
-            where=str(path),
-            remedy="docs/drills.md shows a complete one.",
-        ) from error
+    drill = read_model(Drill, path, example="docs/drills.md shows a complete one.")
     for field, fault, arguments in _faults(drill):
         _check_fault(f"{path}: {field}", fault, arguments, known)
     return drill
@@ -230,9 +210,3 @@ def _check_fault(
         raise CutoverError(
             f"{fault} needs {', '.join(missing)}", where=f"{where}.with", remedy=_KNOWN
         )
-
-
-def _problem(detail: Any) -> str:
-    field = ".".join(str(part) for part in detail["loc"])
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    return f"{field}: {message}" if field else message
