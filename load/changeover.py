@@ -84,7 +84,7 @@ def completed(samples: Sequence[Sample], update: Update, *, grace: float) -> Cha
         problems.append(f"version {update.new} was never seen")
     elif seen.reigns[-1:] == (update.old,) and update.new in seen.reigns:
         problems.append(f"it went back to version {update.old} for good")
-    elif seen.reigns != (update.old, update.new):
+    elif seen.reigns != (update.old, update.new) and not seen.doubts:
         shown = ", ".join(seen.reigns) or "none"
         problems.append(
             f"the versions that answered alone, in order: {shown}, not {update.old}, {update.new}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 import time
 from argparse import ArgumentParser, Namespace
@@ -88,10 +89,19 @@ def _refuse_bad_input(environment: Environment, **_: Any) -> None:
     except CutoverError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
+    if options.headless and not isinstance(environment.runner, WorkerRunner):
+        # Locust's own handler is there only when the shape is over: until then SIGTERM would kill,
+        # and what is under way would leave no record.
+        gevent.signal_handler(signal.SIGTERM, _end_early, environment)
     environment.user_classes = [Arrivals if traffic.loop == "open" else Visitors]
     if isinstance(environment.runner, WorkerRunner) or options.parent:
         parent = os.getppid() if isinstance(environment.runner, WorkerRunner) else options.parent
         gevent.spawn(_end_with, parent, environment)
+
+
+def _end_early(environment: Environment) -> None:
+    """Have the shape end the run, in order, at its next look."""
+    vars(environment)["told_to_end"] = True
 
 
 def _end_with(parent: int, environment: Environment) -> None:
@@ -142,7 +152,7 @@ class ProfileShape(LoadTestShape):
         ending = _BEFORE_FIRST_SECONDS + traffic.timeout + _SLACK_SECONDS
         if passed > plan.seconds + (ending if traffic.loop == "open" else 0):
             return None
-        if vars(environment).get("all_ended"):
+        if vars(environment).get("all_ended") or vars(environment).get("told_to_end"):
             return None
         if traffic.loop == "open":
             generators = getattr(self.runner, "worker_count", 1)

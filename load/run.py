@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,10 +18,10 @@ from fixtures.errors import CutoverError
 from fixtures.waiting import NeverTrue, Pending, eventually
 from load.process import MeasuringProcess
 from load.request_log import RequestLog
-from load.samples import NOT_SENT, Sample
+from load.samples import Sample
 from load.shapes import Shape
 from load.traffic import Route, Traffic, schedule
-from load.validity import generator_objections
+from load.validity import generator_objections, unsent
 
 _LOCUSTFILE: Final = Path(__file__).with_name("locustfile.py")
 # Locust's own start, and its end: it looks once a second whether it is over.
@@ -70,6 +71,7 @@ class LoadRun(MeasuringProcess):
         self._failover = failover
         self._seed = seed
         self._log_of_requests = RequestLog(self.folder)
+        self._stopped_at: float | None = None
 
     def _command(self) -> Sequence[str]:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -129,6 +131,12 @@ class LoadRun(MeasuringProcess):
                     shutil.copyfileobj(part, output)
         return whole
 
+    def stop(self) -> None:
+        """End it when its requests under way have ended; safe to repeat."""
+        if self.running and self._stopped_at is None:
+            self._stopped_at = time.monotonic()
+        super().stop()
+
     def wait_until_good(self, *, n: int, within: float) -> None:
         """Wait until the last `n` requests were good. Raises `NeverTrue`, `CutoverError`."""
 
@@ -172,7 +180,7 @@ class LoadRun(MeasuringProcess):
     def objections(self, start: float | None = None, end: float | None = None) -> list[str]:
         """Return how the generator spoiled the run, or its part from `start` to `end` (monotonic).
 
-        An early end is none: only what was due until then is asked for.
+        An early end that was asked for (`stop`) is none: only what was due until then is missed.
         """
         found = [self.failure] if self.failure else []
         t0 = self.t0
@@ -180,15 +188,15 @@ class LoadRun(MeasuringProcess):
             return [*found, "the generator never began"]
         samples = self.all_samples()
         begin = t0 if start is None else start
-        last = samples[-1].due if samples else t0
-        until = last if end is None else min(end, last)
+        over = t0 + self.plan.seconds
+        until = min(over, self._stopped_at or time.monotonic(), over if end is None else end)
         due = self.plan.due(0) + t0
         intended = int(np.count_nonzero((due >= begin) & (due <= until)))
         lags = [sample.lag for sample in samples if begin <= sample.due <= until]
         cpu = self._log_of_requests.cpu_shares()
-        unsent = sum(any(r.startswith(NOT_SENT) for r in s.entries.values()) for s in samples)
-        if unsent:
-            found.append(f"{unsent} requests could not be sent")
+        if until == over and len(samples) < self.plan.count:
+            found.append(f"{self.plan.count - len(samples)} requests left no record")
+        found += unsent(samples)
         return found + generator_objections(lags, until - begin, intended, cpu)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from load.percentiles import Quantile
 from load.results import response_time
 from load.samples import Sample
-from load.validity import generator_objections
+from load.validity import generator_objections, unsent
 
 # The queue of the level before is worked off in the first part of each.
 _SETTLING_SHARE: Final = 0.2
@@ -37,7 +37,8 @@ class Level:
 class Saturation:
     """The highest level that keeps the limit; `rate` is 0 when not even the lowest does.
 
-    `why_not_higher` says what ended it: the system, the generator, or the end of the schedule.
+    `why_not_higher` says what ended it: the system, the generator, too wide an error, or the end of
+    the schedule.
     """
 
     rate: float
@@ -59,6 +60,7 @@ def level(
     if not within:
         return None
     spoiled = generator_objections([s.lag for s in within], end - begin, rate * (end - begin))
+    spoiled += unsent(within)
     failed = sum(not s.ok for s in within)
     return Level(rate, response_time(within, rank, timeout), failed, "; ".join(spoiled))
 
@@ -70,9 +72,10 @@ def saturation(levels: Sequence[Level], limit: float) -> Saturation:
         if each.spoiled:
             return Saturation(best, f"the generator at {each.rate:.0f}/s: {each.spoiled}", levels)
         if not each.keeps(limit):
+            who = "the system" if each.breaks(limit) else "not decided"
             shown = f"{1000 * each.found.value:.0f} ± {1000 * each.found.error:.0f} ms"
             return Saturation(
-                best, f"the system at {each.rate:.0f}/s: {shown}, {each.failed} failed", levels
+                best, f"{who} at {each.rate:.0f}/s: {shown}, {each.failed} failed", levels
             )
         best = each.rate
     return Saturation(best, "the schedule ended there", levels)

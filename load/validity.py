@@ -34,10 +34,7 @@ def objections(samples: Sequence[Sample], rate: float) -> list[str]:
     achieved = (len(samples) - 1) / span if span > 0 else 0.0
     if achieved < LEAST_RATE * rate:
         problems.append(f"only {achieved:.1f} of {rate:g} requests a second were sent")
-    unsent = sum(any(r.startswith(NOT_SENT) for r in s.entries.values()) for s in samples)
-    if unsent:
-        problems.append(f"{unsent} requests could not be sent to every entry")
-    return problems
+    return problems + unsent(samples)
 
 
 def generator_objections(
@@ -65,6 +62,12 @@ def generator_objections(
         if share > MOST_CPU
     ]
     return problems
+
+
+def unsent(samples: Sequence[Sample]) -> list[str]:
+    """Say how many requests the machine that asks could not send at all."""
+    count = sum(any(r.startswith(NOT_SENT) for r in s.entries.values()) for s in samples)
+    return [f"{count} requests could not be sent to every entry"] if count else []
 
 
 def objections_before(samples: Sequence[Sample], fault: float) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -82,6 +83,20 @@ def answered_in_time(asked: Asked, share: float, limit: float, servers: str, mea
             reason="; ".join(time.failures),
         )
         for time in times
+    )
+
+
+@then("no query fails")
+def none_fails(asked: Asked, measure: Any) -> None:
+    """Refused, too late, without a free connection, or with too few rows."""
+    kinds = Counter(answer.error for answer in asked.answers if answer.error)
+    measure(
+        "queries that failed",
+        sum(kinds.values()),
+        limit=0,
+        unit="queries",
+        n=len(asked.answers),
+        reason="; ".join(f"{count} x {kind}" for kind, count in kinds.most_common()),
     )
 
 

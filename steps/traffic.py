@@ -41,10 +41,17 @@ def start_load(
 
         def start(profile: str, shape: Any, *, failover: bool = False) -> LoadRun:
             traffic = load_traffic(profile)
-            known = cluster.entries if failover else answering(traffic.routes[0], cluster.entries)
-            load = LoadRun(
-                traffic, shape, known, tmp_path / "load", failover=failover, seed=run.seed
-            )
+            known = dict(cluster.entries)
+            if not failover:
+                right = answering(traffic.routes[0].target(known))
+                if left_out := sorted(set(known) - set(right)):
+                    run.notes.append(
+                        f"{measure.scenario}: the load goes to {', '.join(right)}; nothing right "
+                        f"came from {', '.join(left_out)}."
+                    )
+                known = {name: known[name] for name in right}
+            folder = tmp_path / f"load-{len(started)}"
+            load = LoadRun(traffic, shape, known, folder, failover=failover, seed=run.seed)
             started.append(stack.enter_context(load))
             measure.evidence.append(evidence.load_picture(measure.scenario))
             return load
@@ -182,6 +189,10 @@ def enough(saturated: Saturation, rate: float, measure: Any) -> None:
 
 
 def _believe(load: LoadRun, measure: Any, criterion: str) -> None:
-    """End as inconclusive when the generator itself spoiled the run."""
+    """End as inconclusive when the generator itself spoiled the run; it ends here if need be.
+
+    What is under way would not be judged otherwise.
+    """
+    load.stop()
     if spoiled := load.objections():
         measure.inconclusive(criterion, "; ".join(spoiled))

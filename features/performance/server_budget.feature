@@ -18,4 +18,5 @@ Feature: Server 84 keeps its budget
     When gmktec is watched for 20 seconds
     Then its average CPU load is below 0.30 per core
     And it uses less than 20 GB of memory
+    And no request fails
     And it does not swap

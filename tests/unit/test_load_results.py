@@ -83,6 +83,14 @@ def test_saturation_is_the_last_rate_before_the_limit_breaks() -> None:
     assert "at 40/s: 300" in found.why_not_higher
 
 
+def test_a_level_that_crosses_the_limit_is_not_decided() -> None:
+    lagging = series("+" * 200, rate=100, latency=0.09, lag=0.02)
+    level_across = Level(20, response_time(lagging, 95, 2.0), 0, "")
+    found = saturation([_level(10, 20), level_across], 0.1)
+    assert (found.rate, found.bounded_by_system) == (10, False)
+    assert "not decided at 20/s" in found.why_not_higher
+
+
 def test_what_the_generator_cannot_do_is_not_the_systems_limit() -> None:
     found = saturation([_level(10, 20), _level(20, 300, "lag p99 is 80 ms")], 0.1)
     assert (found.rate, found.bounded_by_system) == (10, False)

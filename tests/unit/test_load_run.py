@@ -19,7 +19,7 @@ from bench.load_truth import truth_server
 from bench.truth import true_latencies
 from fixtures.errors import CutoverError
 from fixtures.waiting import Pending, eventually
-from load.entries import answering
+from load.entries import answering, by_entry
 from load.outages import longest_silence
 from load.percentiles import percentile
 from load.results import failures, response_time
@@ -187,9 +187,37 @@ def test_an_entry_that_is_silent_is_left_for_one_that_answers(
         load.wait_end()
     samples = load.all_samples()
     assert [s.ok for s in samples] == [False, True] * (RATE // 2)
-    assert answering(load.targets[0], entries) == {"alive": entries["alive"]}
+    target = load.targets[0].target(entries)
+    assert answering(target) == ["alive"]
+    assert [each.name for each in by_entry(target)] == ["shop at dead", "shop at alive"]
     server.behave("close")
-    assert answering(load.targets[0], entries) == entries
+    assert answering(target) == list(entries)
+
+
+def test_with_other_entries_a_slow_answer_is_still_waited_for(tmp_path: Path) -> None:
+    """Its share of the time is over before it comes, and nobody else answers."""
+    dead = {f"dead {n}": f"http://127.0.0.1:{closed_port()}" for n in range(3)}
+    profile = traffic(
+        timeout=2, routes=[{"name": "t", "path": "/", "key": "service", "value": "truth"}]
+    )
+    with truth_server(0.6, [], 60) as server:
+        entries = {"slow": server.url, **dead}
+        options = {"profile": profile, "entries": entries, "failover": True}
+        with load_of("", tmp_path, 1, **options) as load:
+            load.wait_end()
+    assert all(s.ok for s in load.all_samples()), failures(load.all_samples())
+
+
+def test_an_end_that_nobody_asked_for_leaves_requests_without_a_record(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    with load_of(server.url, tmp_path, 3) as load:
+        load.wait_until_good(n=10, within=20)
+        assert load.pid is not None
+        os.kill(load.pid, signal.SIGTERM)
+        load.wait_end()
+        load.wait_for(3)
+    assert any("requests left no record" in said for said in load.objections())
 
 
 def test_posts_are_sent_once_and_carry_their_body(tmp_path: Path, server: ScriptedServer) -> None:
@@ -304,7 +332,7 @@ def test_locust_by_hand_runs_a_closed_loop_too(server: ScriptedServer, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--traffic", "nothing"], "error: traffic profile"),
+        (["--traffic", "nothing"], "nothing.yml: cannot be read"),
         (["--host", "http://127.0.0.1:1", "--shape", "wave"], "error: traffic services, shapes"),
         (["--host", "http://127.0.0.1:1", "--rate", "-1"], "error: rate or seconds: rate"),
         (["--host", "ftp://127.0.0.1"], "no http or https URL"),
