@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 
 from fixtures.cluster.power import Instant
 from fixtures.waiting import Pending, how_long
@@ -11,7 +10,7 @@ from load import outages, phases, validity
 from load.availability import AvailabilityProbe
 from load.outages import Recovery
 from load.phases import PhaseResult
-from load.samples import NOT_AWAITED, Sample
+from load.results import failures
 
 
 def wrong_answers(probe: AvailabilityProbe) -> tuple[list[str], int]:
@@ -21,14 +20,8 @@ def wrong_answers(probe: AvailabilityProbe) -> tuple[list[str], int]:
     for target in probe.targets:
         samples = probe.samples(target.name)
         asked += len(samples)
-        kinds = Counter(_kinds(sample) for sample in samples if not sample.ok)
-        problems += [f"{target.name}: {count} x {kind}" for kind, count in kinds.most_common()]
+        problems += failures(samples)
     return problems, asked
-
-
-def _kinds(sample: Sample) -> str:
-    """Name what the entries answered, each kind once."""
-    return " / ".join(sorted(set(sample.entries.values()) - {NOT_AWAITED}))
 
 
 def objections(probe: AvailabilityProbe) -> list[str]:

@@ -185,7 +185,6 @@ class _ProfileUser(User):
                 self.traffic.loop,
                 [route.name for route in self.traffic.routes],
                 entries,
-                len(self.plan.due(self.number, options.generators)),
             )
             self._writer = Writer(
                 Path(options.log_folder) / f"requests-{self.number}.msgpack", header

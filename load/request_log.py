@@ -30,7 +30,6 @@ class Header:
     loop: str
     routes: list[str]
     entries: list[str]
-    intended: int
 
     def as_map(self) -> dict[str, Any]:
         """Return it as what is packed."""

@@ -103,11 +103,6 @@ class LoadRun(MeasuringProcess):
         return self._log_of_requests.complete
 
     @property
-    def entry_names(self) -> dict[str, str]:
-        """URL → name of the entry."""
-        return {url.rstrip("/"): name for name, url in self._entries.items()}
-
-    @property
     def t0(self) -> float | None:
         """When its schedule began (monotonic seconds); None while it has not begun."""
         self._log_of_requests.read_on()
@@ -177,8 +172,8 @@ class LoadRun(MeasuringProcess):
         self._log_of_requests.read_on()
         return self._log_of_requests.cpu_seconds()
 
-    def objections(self, start: float | None = None, end: float | None = None) -> list[str]:
-        """Return how the generator spoiled the run, or its part from `start` to `end` (monotonic).
+    def objections(self) -> list[str]:
+        """Return how the generator spoiled the run.
 
         An early end that was asked for (`stop`) is none: only what was due until then is missed.
         """
@@ -187,17 +182,16 @@ class LoadRun(MeasuringProcess):
         if t0 is None:
             return [*found, "the generator never began"]
         samples = self.all_samples()
-        begin = t0 if start is None else start
         over = t0 + self.plan.seconds
-        until = min(over, self._stopped_at or time.monotonic(), over if end is None else end)
+        until = min(over, self._stopped_at or time.monotonic())
         due = self.plan.due(0) + t0
-        intended = int(np.count_nonzero((due >= begin) & (due <= until)))
-        lags = [sample.lag for sample in samples if begin <= sample.due <= until]
+        intended = int(np.count_nonzero(due <= until))
+        lags = [sample.lag for sample in samples if sample.due <= until]
         cpu = self._log_of_requests.cpu_shares()
         if until == over and len(samples) < self.plan.count:
             found.append(f"{self.plan.count - len(samples)} requests left no record")
         found += unsent(samples)
-        return found + generator_objections(lags, until - begin, intended, cpu)
+        return found + generator_objections(lags, until - t0, intended, cpu)
 
 
 def _free_port() -> int:

@@ -107,7 +107,7 @@ def test_a_starved_generator_is_objected_to() -> None:
     assert generator_objections([], 10, 100) == ["only 0 requests were sent"]
 
 
-HEADER = Header(5.0, "open", ["a", "b"], ["http://127.0.0.1:1"], 10)
+HEADER = Header(5.0, "open", ["a", "b"], ["http://127.0.0.1:1"])
 
 
 def test_what_was_written_is_read_back_while_it_grows(tmp_path: Path) -> None:
