@@ -19,10 +19,12 @@ from psycopg import sql
 
 from fixtures.cluster.cluster import Cluster
 from fixtures.errors import CutoverError, Unreachable
+from fixtures.stacks.catalogue import DATABASES
 from fixtures.waiting import Pending, Waited, how_long
 
 POSTGRES_PORT = 5432
 _STATEMENT_SECONDS = 10
+_DATABASE = "gibd"
 # read_only_sql_transaction (PostgreSQL manual, appendix A).
 READ_ONLY = "25006"
 
@@ -31,13 +33,12 @@ READ_ONLY = "25006"
 class Server:
     """Where one PostgreSQL server runs: its full service name and the database to use.
 
-    `password_of` is the service whose secret holds the user's password: a replica has none of its
-    own, it has its primary's roles.
+    `password_of` is the service whose secret holds the user's password.
     """
 
     service: str
     password_of: str
-    database: str = "gibd"
+    database: str = _DATABASE
     user: str = "postgres"
 
 
@@ -155,6 +156,11 @@ class Pair:
     replica: Server
     name: str
 
+    def reversed(self) -> Pair:
+        """The same two servers with their roles swapped."""
+        # A server's application_name is its name in the stack file.
+        return Pair(self.replica, self.primary, self.primary.service.partition("_")[2])
+
     def problems(self, cluster: Cluster) -> list[str]:
         """Ask both ends now whether the primary streams to this replica."""
         try:
@@ -191,9 +197,12 @@ class Pair:
 def pair_of(cluster: Cluster, *, primary: str, replica: str) -> Pair:
     """Find both services by their names in the stack files. Raises `CutoverError`."""
     snapshot = cluster.snapshot()
-    source = snapshot.service_called(primary).name
-    copy = snapshot.service_called(replica).name
-    return Pair(Server(source, source), Server(copy, source), replica)
+
+    def server(name: str) -> Server:
+        full = snapshot.service_called(name).name
+        return Server(full, full, DATABASES.get(name, _DATABASE))
+
+    return Pair(server(primary), server(replica), replica)
 
 
 def streams_from_new_start(cluster: Cluster, pair: Pair, start_before: datetime) -> bool | Pending:
