@@ -40,6 +40,7 @@ class Server:
     password_of: str
     database: str = _DATABASE
     user: str = "postgres"
+    port: int = POSTGRES_PORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,11 @@ def connected(cluster: Cluster, server: Server) -> Iterator[psycopg.Connection[A
     Raises `Unreachable` when it does not accept the connection, or drops it on the way.
     """
     password = read_password(cluster, server)
-    with cluster.reach(server.service, POSTGRES_PORT, socket_name=f".s.PGSQL.{POSTGRES_PORT}") as s:
+    with cluster.reach(server.service, server.port, socket_name=f".s.PGSQL.{server.port}") as s:
         try:
             connection = psycopg.connect(
                 host=str(s.parent),
-                port=POSTGRES_PORT,
+                port=server.port,
                 dbname=server.database,
                 user=server.user,
                 password=password,
