@@ -1,0 +1,24 @@
+@replication @writes
+Feature: Acknowledged writes
+  A write that was acknowledged is still there after a failure. Writers of unique keys record every
+  acknowledgement; afterwards each key is looked for.
+
+  Background:
+    Given the plan's services are running
+
+  @blocker @chaos @postgresql
+  Scenario: PostgreSQL's postmaster is killed under writes
+    Given writers commit 100 rows a second to gibd-postgres or gibd-postgres-replica
+    When the fault "data.postmaster-kill service=gibd-postgres" is injected
+    Then writes are acknowledged again within 60 seconds
+    And at most 0 acknowledged writes are lost
+    And gibd-postgres-replica has the same writes as gibd-postgres within 30 seconds
+
+  @blocker @chaos @postgresql
+  Scenario: The primary's node loses its power under writes and returns
+    Given writers commit 100 rows a second to gibd-postgres or gibd-postgres-replica
+    When the power of the primary's node is cut
+    And everything is put right
+    Then writes are acknowledged again within 120 seconds
+    And at most 0 acknowledged writes are lost
+    And gibd-postgres-replica has the same writes as gibd-postgres within 30 seconds

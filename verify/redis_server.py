@@ -1,0 +1,44 @@
+"""A Redis server of the cluster, reached from the harness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+
+from fixtures.cluster.cluster import Cluster
+from fixtures.errors import CutoverError, Unreachable
+
+REDIS_PORT = 6379
+_SECONDS = 10.0
+
+
+@contextmanager
+def redis_connected(cluster: Cluster, service: str) -> Iterator[redis.Redis]:
+    """Connect to the running task of the service of that full name, with its secret's password.
+
+    Raises `Unreachable` when it does not accept the connection, or drops it on the way, and
+    `CutoverError` for what it refuses.
+    """
+    password = redis_password(cluster, service)
+    with cluster.reach(service, REDIS_PORT) as socket:
+        client = redis.Redis(
+            unix_socket_path=str(socket),
+            password=password,
+            socket_timeout=_SECONDS,
+            socket_connect_timeout=_SECONDS,
+        )
+        try:
+            yield client
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise Unreachable(" ".join(str(error).split()), where=f"service {service}") from error
+        except redis.RedisError as error:
+            raise CutoverError(" ".join(str(error).split()), where=f"service {service}") from error
+        finally:
+            client.close()
+
+
+def redis_password(cluster: Cluster, service: str) -> str:
+    """Read the password where the service itself does: it is kept nowhere else."""
+    return cluster.in_task(service, ["cat", "/run/secrets/redis_password"]).strip()
