@@ -22,7 +22,7 @@ from load.writes.findings import Writers
 from load.writes.run import WriteRun
 from load.writes.stores import PostgresStore, RedisStore, Store
 from signoff.write_plots import Mark, attach_writes, picture_name
-from verify.redis_server import REDIS_PORT, redis_connected, redis_password
+from verify.redis_server import REDIS_PORT, redis_connected, redis_password, save_snapshot
 from verify.replication import POSTGRES_PORT, Server, connected, read_password
 
 GOOD_FIRST = 100
@@ -107,6 +107,13 @@ def set_keys(
 ) -> Writers:
     """At whichever of two Redis servers calls itself master."""
     return start_writers(_redis(cluster, (first, second)), rate)
+
+
+@when(parsers.parse("{redis} saves a snapshot"))
+def snapshot_saved(cluster: Cluster, redis: str) -> None:
+    """As its own rules have it do: what was written before is on disk."""
+    service = cluster.snapshot().service_called(redis).name
+    save_snapshot(cluster, service, within=STEADY_SECONDS)
 
 
 @then(parsers.parse("writes are acknowledged again within {seconds:g} seconds"))

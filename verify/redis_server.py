@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import redis
 
 from fixtures.cluster.cluster import Cluster
 from fixtures.errors import CutoverError, Unreachable
+from fixtures.waiting import Pending, eventually
 
 REDIS_PORT = 6379
 _SECONDS = 10.0
@@ -42,3 +44,24 @@ def redis_connected(cluster: Cluster, service: str) -> Iterator[redis.Redis]:
 def redis_password(cluster: Cluster, service: str) -> str:
     """Read the password where the service itself does: it is kept nowhere else."""
     return cluster.in_task(service, ["cat", "/run/secrets/redis_password"]).strip()
+
+
+def save_snapshot(cluster: Cluster, service: str, *, within: float) -> None:
+    """Have the server write its dump.rdb now, and wait for it. Raises `NeverTrue`, `CutoverError`.
+
+    It is what Redis does by itself when its `save` rules say so.
+    """
+    with redis_connected(cluster, service) as client:
+        client.bgsave()
+        eventually(lambda: _saved(client), within=within, what=f"{service} has saved its data")
+
+
+def _saved(client: redis.Redis) -> bool | Pending:
+    seen: dict[str, Any] = client.info("persistence")
+    if seen["rdb_bgsave_in_progress"]:
+        return Pending("it is saving")
+    if seen["rdb_last_bgsave_status"] != "ok":
+        raise CutoverError(
+            f"its last save ended with {seen['rdb_last_bgsave_status']}", where="Redis"
+        )
+    return True

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fixtures.cluster.power import Instant
 from fixtures.errors import CutoverError, Unreachable
 from fixtures.waiting import NeverTrue, Pending, Waited, eventually, how_long
-from load.outages import Recovery, Silence, longest_silence, recovery
+from load.outages import GOODS_TO_TRUST, Recovery, Silence, longest_silence, recovery
 from load.writes import checker
 from load.writes.checker import Checked, Loss
 from load.writes.history import Write
@@ -77,9 +78,11 @@ class Writers:
     def acknowledged_again(self, since: Instant, *, within: float) -> Recovery:
         """Measure when writes were acknowledged again for good after `since`.
 
-        Watches until they were, or for `within` seconds. Raises `CutoverError` when the writer
+        Call it when the fault is in force: only writes that are sent from now on show that it is
+        over. Watches until they do, or for `within` seconds. Raises `CutoverError` when the writer
         itself ended.
         """
+        called = time.monotonic()
 
         def latest() -> Recovery:
             return recovery(self.run.samples(), since.at, since.error + self.run.clock_error)
@@ -87,6 +90,8 @@ class Writers:
         def recovered() -> bool | Pending:
             if self.run.running:
                 self.run.ensure_writing()
+            if sum(sample.started >= called for sample in self.run.samples()) < GOODS_TO_TRUST:
+                return Pending("no writes of after the fault have ended")
             result = latest()
             return Pending(result.reason) if result.reason else True
 

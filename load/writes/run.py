@@ -23,7 +23,9 @@ LONGEST_SECONDS: Final = 900.0
 CONNECTIONS: Final = 8
 _START_SECONDS: Final = 20.0
 _STOP_SECONDS: Final = 5.0
-_CLOCK_LOOKS: Final = 5
+#: How often the writer's clock is asked for at most, and with which error (s) that is enough.
+_CLOCK_LOOKS: Final = 20
+_CLOCK_ERROR_SECONDS: Final = 0.02
 _AGENT: Final = Path(write_agent.__file__)
 
 
@@ -194,6 +196,8 @@ class WriteRun:
     def _set_clock(self) -> None:
         """Ask for the writer's clock a few times; the quickest answer tells it best."""
         for number in range(_CLOCK_LOOKS):
+            if self.clock_error <= _CLOCK_ERROR_SECONDS:
+                return
             question = f"clock {number}"
             before = time.monotonic()
             self._send(question.encode() + b"\n")
