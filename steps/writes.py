@@ -22,7 +22,14 @@ from load.writes.findings import Writers
 from load.writes.run import WriteRun
 from load.writes.stores import PostgresStore, RedisStore, Store
 from signoff.write_plots import Mark, attach_writes, picture_name
-from verify.redis_server import REDIS_PORT, redis_connected, redis_password, save_snapshot
+from verify.redis_server import (
+    REDIS_PORT,
+    redis_connected,
+    redis_password,
+    save_snapshot,
+    saving,
+    unsaved_problems,
+)
 from verify.replication import POSTGRES_PORT, Server, connected, read_password
 
 GOOD_FIRST = 100
@@ -114,6 +121,14 @@ def snapshot_saved(cluster: Cluster, redis: str) -> None:
     """As its own rules have it do: what was written before is on disk."""
     service = cluster.snapshot().service_called(redis).name
     save_snapshot(cluster, service, within=STEADY_SECONDS)
+
+
+@then(parsers.parse("{redis} saves a single write by its own rules within {seconds:g} seconds"))
+def saves_itself(cluster: Cluster, redis: str, seconds: float, measure: Any) -> None:
+    """A drill has a snapshot made; at other times nothing but these rules bounds the loss."""
+    settings = saving(cluster, cluster.snapshot().service_called(redis).name)
+    problems = unsaved_problems(settings, seconds)
+    measure.violations("Redis saves by its own rules", problems, checked=1)
 
 
 @then(parsers.parse("writes are acknowledged again within {seconds:g} seconds"))

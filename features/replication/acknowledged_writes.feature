@@ -23,8 +23,12 @@ Feature: Acknowledged writes
     And at most 0 acknowledged writes are lost
     And gibd-postgres-replica has the same writes as gibd-postgres within 30 seconds
 
-  # The plan backs Redis up every hour: so much may be lost. Redis itself keeps what it has saved
-  # last, and its replica follows a primary that came back with less.
+  # The plan backs Redis up every hour: so much may be lost. Redis itself keeps what it saved last,
+  # and its replica follows a primary that came back with less.
+  @critical @smoke @redis
+  Scenario: Redis saves by itself as often as it is backed up
+    Then gibd-redis saves a single write by its own rules within 3600 seconds
+
   @critical @chaos @redis
   Scenario: Redis is killed under writes
     Given writers set 100 keys a second in gibd-redis or redis-replica

@@ -95,8 +95,13 @@ class Writers:
             result = latest()
             return Pending(result.reason) if result.reason else True
 
-        how_long(recovered, within=within, since=since.at, what="writes are acknowledged again")
-        return latest()
+        waited = how_long(
+            recovered, within=within, since=since.at, what="writes are acknowledged again"
+        )
+        result = latest()
+        if waited.reason and not result.reason:  # only what was sent before speaks for it
+            return Recovery(waited.seconds, 0.0, waited.reason, result.n, result.bad)
+        return result
 
     def silence(self) -> Silence | None:
         """Return the longest time without an acknowledgement; None for fewer than three."""
