@@ -17,6 +17,9 @@ from fixtures.waiting import Pending, Waited, how_long
 from verify import promotion
 from verify.replication import Pair
 
+#: The stack file's stop_grace_period, and some for the engine.
+STOP_SECONDS = 45.0
+
 
 @dataclass
 class Failed:
@@ -178,7 +181,7 @@ def switch_back(cluster: Cluster, pair: Pair, failed: Failed) -> SwitchedBack:
     runbook = failed.runbook
     stopped = runbook.stop_promoted()
     node = cluster.node(runbook.replica_node)
-    end = promotion.last_checkpoint(cluster, pair.replica, node)
+    end = promotion.last_checkpoint(cluster, pair.replica, node, within=STOP_SECONDS)
     lacking = promotion.lacks(cluster, pair.primary, end)
     if not lacking:
         runbook.give_back()

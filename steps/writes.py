@@ -30,7 +30,7 @@ from verify.redis_server import (
     saving,
     unsaved_problems,
 )
-from verify.replication import POSTGRES_PORT, Server, connected, read_password
+from verify.replication import POSTGRES_PORT, connected, read_password, server_of
 
 GOOD_FIRST = 100
 STEADY_SECONDS = 30.0
@@ -231,8 +231,7 @@ def _believe(writers: Writers, measure: Any, criterion: str, outage: Instant | N
 def _postgres(cluster: Cluster, names: Sequence[str], *, proxy: str = "") -> PostgresStore:
     snapshot = cluster.snapshot()
     services = [snapshot.service_called(name) for name in names]
-    holder = services[0].name  # a replica has its primary's roles, and no secret of its own
-    servers = [Server(service.name, holder) for service in services]
+    servers = [server_of(snapshot, name) for name in names]
     login = {
         "port": PGBOUNCER_PORT if proxy else POSTGRES_PORT,
         "dbname": servers[0].database,

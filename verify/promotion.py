@@ -16,6 +16,8 @@ from fixtures.waiting import Pending, eventually
 from verify.replication import Pair, Server, connected
 
 POOL_PORT: Final = 6432
+#: PGDATA of the stack file.
+DATA: Final = "/var/lib/postgresql/data/pgdata"
 _ASK_SECONDS: Final = 15.0
 # A promotion or a stop can hit between the statements; nothing is left of it either way.
 _TRY_TO_WRITE: Final = (
@@ -128,18 +130,24 @@ def timeline(cluster: Cluster, server: Server) -> int:
     return int(str(row[0])[:8], 16)
 
 
-def last_checkpoint(cluster: Cluster, server: Server, node: Node) -> str:
+def last_checkpoint(cluster: Cluster, server: Server, node: Node, *, within: float) -> str:
     """Return where a stopped server's last checkpoint lies, from its files on `node`.
 
-    Raises `CutoverError` when it did not end cleanly: then that is not the end of what it wrote.
+    Waits up to `within` seconds for it to end. Raises `NeverTrue`, and `CutoverError` when it did
+    not end cleanly: then that is not the end of what it wrote.
     """
-    newest = f"docker ps -aq --filter label=com.docker.swarm.service.name={server.service} -n 1"
+    ours = f"--filter label=com.docker.swarm.service.name={server.service}"
+
+    def ended() -> bool | Pending:
+        running = node.run(f"docker ps -q {ours}", timeout=10).stdout.strip()
+        return not running or Pending(f"container {running} runs")
+
+    eventually(ended, within=within, what=f"{server.service} ends")
     script = (
-        f'c=$({newest}) && [ -n "$c" ] || exit 1\n'
+        f'c=$(docker ps -aq -n 1 {ours}) && [ -n "$c" ] || exit 1\n'
         "docker run --rm --network none --volumes-from $c:ro --entrypoint sh"
         " $(docker inspect -f '{{.Image}}' $c) -c"
-        " 'PATH=$PATH:/usr/lib/postgresql/17/bin pg_controldata"
-        " /var/lib/postgresql/data/pgdata'\n"
+        f" 'PATH=$PATH:/usr/lib/postgresql/17/bin pg_controldata {DATA}'\n"
     )
     return read_controldata(node.run(script, timeout=60).stdout)
 

@@ -18,6 +18,7 @@ import psycopg
 from psycopg import sql
 
 from fixtures.cluster.cluster import Cluster
+from fixtures.cluster.swarm import Snapshot
 from fixtures.errors import CutoverError, Unreachable
 from fixtures.stacks.catalogue import DATABASES
 from fixtures.waiting import Pending, Waited, how_long
@@ -195,15 +196,19 @@ class Pair:
         return last
 
 
+def server_of(snapshot: Snapshot, name: str) -> Server:
+    """Find a server by its name in the stack files. Raises `CutoverError`.
+
+    It is asked with its own secret: the other of its pair may be switched off.
+    """
+    full = snapshot.service_called(name).name
+    return Server(full, full, DATABASES.get(name, _DATABASE))
+
+
 def pair_of(cluster: Cluster, *, primary: str, replica: str) -> Pair:
-    """Find both services by their names in the stack files. Raises `CutoverError`."""
+    """Find both servers by their names in the stack files. Raises `CutoverError`."""
     snapshot = cluster.snapshot()
-
-    def server(name: str) -> Server:
-        full = snapshot.service_called(name).name
-        return Server(full, full, DATABASES.get(name, _DATABASE))
-
-    return Pair(server(primary), server(replica), replica)
+    return Pair(server_of(snapshot, primary), server_of(snapshot, replica), replica)
 
 
 def streams_from_new_start(cluster: Cluster, pair: Pair, start_before: datetime) -> bool | Pending:

@@ -209,6 +209,6 @@ def _behind(source: _Connection, lsn: str) -> int:
 
 
 def _value(connection: _Connection, query: str) -> Any:
-    row = connection.execute(query).fetchone()  # type: ignore[call-overload]
+    row = connection.execute(query).fetchone()
     assert row is not None
     return row[0]
