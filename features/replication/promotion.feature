@@ -11,6 +11,7 @@ Feature: PostgreSQL's replica is promoted by hand, and the roles are switched ba
   @blocker
   Scenario: The primary's node loses its power
     Given gibd-postgres-replica is the replica of gibd-postgres
+    And the report compares this, "PostgreSQL whose primary's node lost its power", as done by "an operator"
     And writers commit 20 rows a second to gibd-postgres or gibd-postgres-replica
     When the primary's node loses its power
     And the old primary is fenced and the replica promoted
