@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_bdd import given, parsers, then
 
 from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.twin.on_demand import OnDemandStacks
 from fixtures.waiting import Pending, eventually, how_long
-from steps.promotion import Failed
 from verify import promotion
 from verify.replication import Pair, pair_of
+
+if TYPE_CHECKING:
+    from steps.promotion import Failed
 
 STACK = "patroni"
 FORMED_SECONDS = 120.0
