@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,14 +67,19 @@ class Writers:
         return checker.loss(self.examine(), outage.at, outage.error, self.run.clock_error)
 
     def outage(self, faults: Sequence[Instant]) -> Instant | None:
-        """Return the first fault's moment; without one, when acknowledgements ceased for longest.
+        """Return the moment of the first fault that these writers met.
 
-        None when they never did.
+        Without one, when acknowledgements ceased for longest; None when they never did.
         """
-        if faults:
-            return faults[0]
+        if met := self.met(faults):
+            return met[0]
         ceased = checker.last_before_silence(self.run.writes())
         return None if ceased is None else Instant(ceased, 0.0)
+
+    def met(self, moments: Sequence[Instant]) -> list[Instant]:
+        """Return those of after the first write: earlier ones were other writers' trouble."""
+        begun = min((write.due for write in self.run.writes()), default=math.inf)
+        return [moment for moment in moments if moment.at >= begun]
 
     def acknowledged_again(self, since: Instant, *, within: float) -> Recovery:
         """Measure when writes were acknowledged again for good after `since`.
@@ -103,6 +109,14 @@ class Writers:
             return Recovery(waited.seconds, 0.0, waited.reason, result.n, result.bad)
         return result
 
+    def newest(self, faults: Sequence[tuple[Instant, Instant | None]]) -> Instant | None:
+        """Return when a fault last began or, where it was undone (the second), ended.
+
+        Without one, when acknowledgements ceased for longest.
+        """
+        moments = self.met([ended or begun for begun, ended in faults])
+        return max(moments, key=lambda moment: moment.at, default=self.outage([]))
+
     def silence(self) -> Silence | None:
         """Return the longest time without an acknowledgement; None for fewer than three."""
         return longest_silence(self.run.samples())
@@ -128,12 +142,6 @@ class Writers:
             retry_on=(CutoverError,),
             what=f"{copy} has the same writes as {original}",
         )
-
-
-def newest(instants: Sequence[tuple[Instant, Instant | None]]) -> Instant | None:
-    """Return the newest moment at which a fault began or, where it was undone, ended."""
-    moments = [ended or begun for begun, ended in instants]
-    return max(moments, key=lambda moment: moment.at, default=None)
 
 
 def oldest_lost(lost: Sequence[Write], most: int = 3) -> str:

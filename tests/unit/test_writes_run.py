@@ -18,7 +18,7 @@ from fixtures.cluster.power import Instant
 from fixtures.errors import CutoverError
 from fixtures.waiting import Pending, eventually
 from load.writes import checker
-from load.writes.findings import Writers, newest, oldest_lost
+from load.writes.findings import Writers, oldest_lost
 from load.writes.history import Became, History, Write
 from load.writes.run import WriteRun
 from load.writes.validity import objections
@@ -304,9 +304,21 @@ def test_acknowledgements_from_before_the_fault_was_felt_are_no_recovery() -> No
 
 def test_the_newest_moment_is_a_fault_or_its_end() -> None:
     one, two, three = (Instant(at, 0.0) for at in (1.0, 2.0, 3.0))
-    assert newest([]) is None
-    assert newest([(one, None), (two, None)]) == two
-    assert newest([(one, three), (two, None)]) == three
+    seen = writers(series(50), Servers({}, {}))
+    assert seen.newest([(one, None), (two, None)]) == two
+    assert seen.newest([(one, three), (two, None)]) == three
+
+
+def test_a_fault_of_before_the_first_write_was_other_writers_trouble() -> None:
+    later = [w.shifted(10.0) for w in series(20)] + [w.shifted(15.0) for w in series(20)]
+    seen = writers(later, Servers({}, {}))
+    earlier, met = Instant(5.0, 0.1), Instant(12.0, 0.1)
+    assert seen.outage([earlier, met]) == met
+    # Without one of their own, what they saw themselves: a silence.
+    (ceased, again) = (seen.outage([earlier]), seen.newest([(earlier, None)]))
+    assert ceased == again
+    assert ceased is not None
+    assert 11.8 < ceased.at < 12
 
 
 def test_lost_writes_are_named_oldest_first() -> None:
