@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fixtures.cluster.power import Instant
 from fixtures.errors import CutoverError, Unreachable
 from fixtures.waiting import NeverTrue, Pending, Waited, eventually, how_long
-from load.outages import GOODS_TO_TRUST, Recovery, Silence, longest_silence, recovery
+from load.outages import GOODS_TO_TRUST, Recovery, Silence, in_vain, longest_silence, recovery
 from load.writes import checker
 from load.writes.checker import Checked, Loss
 from load.writes.history import Write
@@ -84,30 +83,25 @@ class Writers:
     def acknowledged_again(self, since: Instant, *, within: float) -> Recovery:
         """Measure when writes were acknowledged again for good after `since`.
 
-        Call it when the fault is in force: only writes that are sent from now on show that it is
-        over. Watches until they do, or for `within` seconds. Raises `CutoverError` when the writer
-        itself ended.
+        Only writes that were surely sent after it can show that. Watches until they do, or for
+        `within` seconds. Raises `CutoverError` when the writer itself ended.
         """
-        called = time.monotonic()
-
-        def latest() -> Recovery:
-            return recovery(self.run.samples(), since.at, since.error + self.run.clock_error)
+        error = since.error + self.run.clock_error
+        seen: list[Recovery] = []
 
         def recovered() -> bool | Pending:
             if self.run.running:
                 self.run.ensure_writing()
-            if sum(sample.started >= called for sample in self.run.samples()) < GOODS_TO_TRUST:
+            samples = self.run.samples()
+            seen[:] = [recovery(samples, since.at, error)]
+            if sum(sample.started > since.at + error for sample in samples) < GOODS_TO_TRUST:
                 return Pending("no writes of after the fault have ended")
-            result = latest()
-            return Pending(result.reason) if result.reason else True
+            return Pending(seen[0].reason) if seen[0].reason else True
 
         waited = how_long(
             recovered, within=within, since=since.at, what="writes are acknowledged again"
         )
-        result = latest()
-        if waited.reason and not result.reason:  # only what was sent before speaks for it
-            return Recovery(waited.seconds, 0.0, waited.reason, result.n, result.bad)
-        return result
+        return in_vain(seen[0], waited.seconds, waited.reason) if waited.reason else seen[0]
 
     def newest(self, faults: Sequence[tuple[Instant, Instant | None]]) -> Instant | None:
         """Return when a fault last began or, where it was undone (the second), ended.

@@ -31,7 +31,7 @@ class Postgres:
     def __init__(self, *, primary: bool, tables: tuple[str, ...] = (), writers: int = 0) -> None:
         self.primary, self.tables, self.writers = primary, list(tables), writers
         self.rows: list[tuple[int, int]] = []
-        self.up = True
+        self.up, self.durable = True, False
 
     @contextmanager
     def connect(self) -> Iterator[Any]:
@@ -44,9 +44,12 @@ class Postgres:
         word, *_ = text.split()
         name = text.split('"')[1] if '"' in text else ""
         if word == "create":
+            assert self.durable
             self.tables.append(name)
         elif word == "drop":
             self.tables = [table for table in self.tables if table != name]
+        elif text == "set synchronous_commit to local":
+            self.durable = True
         elif "pg_is_in_recovery" in text:
             return Answer([(self.primary,)])
         elif "pg_stat_activity" in text:
