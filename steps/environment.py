@@ -15,6 +15,7 @@ from fixtures.cluster import capabilities
 from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.opening import cluster_name, opened, source_of
 from fixtures.cluster.twin.lifecycle import StandingTwin
+from fixtures.cluster.twin.on_demand import OnDemandStacks
 from fixtures.engine import find
 from fixtures.errors import CutoverError
 from load import findings
@@ -24,6 +25,7 @@ from signoff import evidence
 from verify.steady import await_steady, task_story, unsteady
 
 RECOVERY_SECONDS = 300.0
+_ON_DEMAND = pytest.StashKey[OnDemandStacks]()
 
 STANDINGS = {
     "edge": "HAProxy stands where the plan has Traefik",
@@ -102,6 +104,32 @@ def deployed(cluster: Cluster, standing_twin: StandingTwin | None, run: Any) -> 
         "node with the edge (DNS, a floating address) is not tested."
     )
     standing_twin.deploy(found)
+
+
+@pytest.fixture(scope="session")
+def on_demand(
+    pytestconfig: pytest.Config,
+    cluster: Cluster,
+    standing_twin: StandingTwin | None,
+    deployed: None,
+) -> OnDemandStacks | None:
+    """Return what puts further stacks on a twin, or None: servers have theirs already.
+
+    They are removed when the scenarios of one folder of features are over.
+    """
+    if standing_twin is None:
+        return None
+    stacks = OnDemandStacks(standing_twin, cluster, capabilities.probe(cluster))
+    pytestconfig.stash[_ON_DEMAND] = stacks
+    return stacks
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Remove stacks on demand before scenarios of another folder, which they could disturb."""
+    stacks = item.config.stash.get(_ON_DEMAND, None)
+    if stacks is not None and (nextitem is None or nextitem.path.parent != item.path.parent):
+        stacks.remove()
 
 
 @pytest.fixture

@@ -200,3 +200,32 @@ def test_a_node_name_that_no_host_can_have_is_refused(folder: Path, name: str) -
 def test_a_power_command_that_cannot_be_split_is_refused(folder: Path, command: str) -> None:
     message = refusal(folder, with_node(power={"off": command, "on": "x"}))
     assert "nodes.m1.power.off" in message
+
+
+BACKUPS: dict[str, Any] = {
+    "node": "m1",
+    "path": "/mnt/data/backups",
+    "host": {"address": "192.0.2.9", "identity_file": "key", "path": "/backup/shop"},
+}
+
+
+def test_backups_name_a_node_and_a_host_outside_the_swarm(folder: Path) -> None:
+    inventory = load_inventory(written(folder, changed(backups=BACKUPS)))
+    assert inventory.backups is not None
+    assert inventory.backups.host is not None
+    assert inventory.backups.host.identity_file == folder / "key"
+    assert list(inventory.hosts()) == ["m1", "w1", "backup-host"]
+    assert "backup-host" not in inventory.nodes
+
+
+@pytest.mark.parametrize(
+    ("backups", "field"),
+    [
+        ({**BACKUPS, "node": "m9"}, "backups.node"),
+        ({**BACKUPS, "path": "relative"}, "backups.path"),
+        ({**BACKUPS, "host": {**BACKUPS["host"], "name": "m1"}}, "backups.host.name"),
+        ({**BACKUPS, "host": {**BACKUPS["host"], "address": "192.0.2.1"}}, "backup-host"),
+    ],
+)
+def test_bad_backups_are_refused(folder: Path, backups: Any, field: str) -> None:
+    assert field in refusal(folder, changed(backups=backups))
