@@ -112,3 +112,8 @@ def _date(text: str, form: str) -> datetime | None:
         return datetime.strptime(text, form)
     except ValueError:
         return None
+
+
+def snapshots(paths: Iterable[str]) -> list[str]:
+    """Return the names of the remote's snapshots among paths, newest first."""
+    return sorted({p for p in paths if re.fullmatch(_STAMP, p)}, reverse=True)

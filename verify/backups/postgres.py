@@ -99,10 +99,15 @@ def parse_fingerprint(printed: str) -> Fingerprint:
     return {(kind, name): value for kind, name, value in facts}
 
 
-def psql(container: Container, database: str, user: str, statements: str) -> str:
+def psql(
+    container: Container, database: str, user: str, statements: str, *, timeout: float = 30.0
+) -> str:
     """Run SQL in a container's own server, and return what it printed. Raises `CommandFailed`."""
     return container.run(
-        *_psql(database, user), "--set", "ON_ERROR_STOP=1", stdin=statements.encode()
+        *_psql(database, user),
+        *("--set", "ON_ERROR_STOP=1"),
+        stdin=statements.encode(),
+        timeout=timeout,
     ).stdout
 
 

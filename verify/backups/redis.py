@@ -54,15 +54,16 @@ class Redis:
     def mark(self) -> str:
         """Write a key that no earlier backup can hold, and return its token."""
         token = secrets.token_hex(16)
-        self._cli(f"redis-cli --raw SET {MARK}{token} 1 EX {_MARK_SECONDS}")
+        self.cli(f"redis-cli --raw SET {MARK}{token} 1 EX {_MARK_SECONDS}")
         return token
 
     def unmark(self, token: str) -> None:
         """Remove a mark; safe to repeat."""
-        self._cli(f"redis-cli --raw DEL {MARK}{token}")
+        self.cli(f"redis-cli --raw DEL {MARK}{token}")
 
-    def _cli(self, command: str) -> str:
-        return self.container().run("sh", "-c", _LOGIN + command).stdout
+    def cli(self, command: str, *, stdin: str = "") -> str:
+        """Run a shell command with redis-cli in it, which is logged in. Raises `CutoverError`."""
+        return self.container().run("sh", "-c", _LOGIN + command, stdin=stdin.encode()).stdout
 
 
 @dataclass(frozen=True, slots=True)

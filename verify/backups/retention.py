@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from verify.backups.names import Backup, Tier, kept
+from verify.backups.names import Backup, Kind, Tier, backups, kept
 
 #: Days, weeks or months that a copy may outlive its rule.
 SLACK: Final = 2
@@ -51,6 +51,26 @@ def tier_problems(
             if day < oldest
         ]
     return problems
+
+
+def problems_since_first(
+    paths: Iterable[str], database: str, rule: Rule, *, today: date
+) -> tuple[list[str], int]:
+    """Judge a store by its own oldest name; returns the problems, and how many copies it has.
+
+    What was lost before the oldest that is left cannot be known.
+    """
+    listed = list(paths)
+    of_tiers = [day for tier in Tier for day in kept(listed, tier, database)]
+    dumps = [b.taken.date() for b in backups(listed, Kind.POSTGRES, database)]
+    # A week's or month's copy is named by its start, which may be before the first backup.
+    days = dumps + list(kept(listed, Tier.DAILY, database))
+    if not days and not of_tiers:
+        return [], 0
+    first = min(days or of_tiers)
+    older = [day for day in of_tiers if day < _start(Tier.MONTHLY, first)]
+    first = min([first, *older])
+    return tier_problems(listed, database, rule, first=first, today=today), len(of_tiers)
 
 
 def age_problems(

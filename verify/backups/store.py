@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Final
 
-from fixtures.cluster.cluster import Node
+from fixtures.cluster.machine import Machine
 from fixtures.cluster.ssh import CommandFailed, Completed
 from fixtures.errors import CutoverError, RemoteTimeout, Unreachable
 from fixtures.waiting import Pending
@@ -37,7 +37,7 @@ class Store:
     `path` may be a link (the remote's `latest`); it is followed anew at each call.
     """
 
-    node: Node
+    node: Machine
     path: str
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ class Store:
             return Pending(f"{newer[0].path} is being written")
         return newer[0]
 
-    def send(self, path: str, to: Node, command: str, *, timeout: float) -> Completed:
+    def send(self, path: str, to: Machine, command: str, *, timeout: float) -> Completed:
         """Stream one file to the standard input of `command` on `to`, through the harness.
 
         Nothing of it lands on the harness's disk. Returns how `command` ended, its output

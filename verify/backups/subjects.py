@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.errors import CutoverError
-from verify.backups import completeness, postgres, redis, volumes
+from verify.backups import completeness, postgres, redis, seed, volumes
 from verify.backups.comparing import Comparison, Fingerprint, compare
 from verify.backups.names import Backup, Kind
 from verify.backups.store import Store
+
+#: The rows that a twin's database is given: a restore of an empty one would prove nothing.
+CUSTOMERS: Final = 200
+ORDERS: Final = 5000
 
 
 class RestoredSubject(Protocol):
@@ -64,6 +70,12 @@ class Subject(Protocol):
     def unmark(self, mark: str) -> None:
         """Remove it; safe to repeat."""
 
+    def seed(self) -> None:
+        """Give it an application's data; for twins only."""
+
+    def unseed(self) -> None:
+        """Remove what `seed` made; safe to repeat."""
+
     def fingerprint(self) -> Fingerprint:
         """Read everything that a restore must bring back."""
 
@@ -105,6 +117,16 @@ class PostgresSubject:
     def unmark(self, mark: str) -> None:
         """Drop the table of the marks."""
         self.source.unmark()
+
+    def seed(self) -> None:
+        """An application's schema, roles and rows."""
+        seed.seed_database(
+            self.source, password=secrets.token_hex(16), customers=CUSTOMERS, orders=ORDERS
+        )
+
+    def unseed(self) -> None:
+        """Remove them."""
+        seed.drop_database_seed(self.source)
 
     def fingerprint(self) -> Fingerprint:
         """Read database and roles."""
@@ -167,6 +189,14 @@ class RedisSubject:
         """Delete it."""
         self.source.unmark(mark)
 
+    def seed(self) -> None:
+        """A key of every type."""
+        seed.seed_keys(self.source)
+
+    def unseed(self) -> None:
+        """Remove them."""
+        seed.drop_keys(self.source)
+
     def fingerprint(self) -> Fingerprint:
         """Read all keys."""
         return self.source.fingerprint()
@@ -213,6 +243,14 @@ class VolumesSubject:
     def unmark(self, mark: str) -> None:
         """Remove it."""
         self.source.unmark()
+
+    def seed(self) -> None:
+        """Files with owners, modes, times and links."""
+        seed.seed_files(self.source)
+
+    def unseed(self) -> None:
+        """Remove them."""
+        seed.drop_files(self.source)
 
     def fingerprint(self) -> Fingerprint:
         """Read all trees."""
@@ -283,3 +321,19 @@ def compared(
         before, after, restored.fingerprint(), tolerance=subject.tolerance, excused=excused
     )
     return Comparison(restored.complaints + found.problems, found.compared, found.incomparable)
+
+
+def subject_called(cluster: Cluster, text: str, *, volumes_on: Node, volumes_like: str) -> Subject:
+    """Return what `text` names: `the database D of S`, `the keys of S`, `the volumes A, B`.
+
+    S is a service by its name in the stack file. Volumes are those of the node `volumes_on`, read
+    with the image of the service `volumes_like`. Raises `CutoverError`.
+    """
+    if found := re.fullmatch(r"the database (\S+) of (\S+)", text):
+        return database(cluster, found[2], found[1])
+    if found := re.fullmatch(r"the keys of (\S+)", text):
+        return keys(cluster, found[1])
+    if found := re.fullmatch(r"the volumes (.+)", text):
+        names = [name.strip() for name in found[1].split(",")]
+        return trees(cluster, volumes_on, names, like=volumes_like)
+    raise CutoverError(f"nothing that is backed up is called {text!r}")

@@ -57,6 +57,13 @@ class Volumes:
         with self._looking("rw") as container:
             container.run("rm", "-f", f"/{ARCHIVE_ROOT}/{self.names[0]}/{MARK}")
 
+    def shell(self, script: str) -> None:
+        """Run a script in the root of every volume, which it may change. Raises `CutoverError`."""
+        with self._looking("rw") as container:
+            for name in self.names:
+                into = f"cd {shlex.quote(f'/{ARCHIVE_ROOT}/{name}')} && {{ {script}; }}"
+                container.run("sh", "-c", into)
+
     @contextlib.contextmanager
     def _looking(self, mode: str = "ro") -> Iterator[Container]:
         existing = self.node.run("docker volume ls --quiet").stdout.split()
