@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from pytest_bdd import given, parsers, then, when
 
 from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.twin.on_demand import OnDemandStacks
-from verify.backups import aging, jobs, listing, places, retention
+from fixtures.tables import column, rows
+from verify.backups import aging, jobs, listing, places, recovery, retention
 from verify.backups.comparing import Comparison
 from verify.backups.damage import damage
-from verify.backups.observed import Watched
+from verify.backups.extrapolation import Point, extrapolate
+from verify.backups.observed import Watched, wait_for_all
 from verify.backups.retention import Rule
 from verify.backups.store import NothingThere, Store
-from verify.backups.subjects import another_node, subject_called
+from verify.backups.subjects import PostgresSubject, another_node, subject_called
 
 STACK = "backups"
 SCHEDULES = (
@@ -69,66 +72,87 @@ def watch(cluster: Cluster) -> Iterator[Callable[[str, str], Watched]]:
         yield begin
 
 
-@given(parsers.parse("{named}, backed up by {job}"), target_fixture="watched")
-def backed_up(watch: Callable[[str, str], Watched], named: str, job: str) -> Watched:
-    """Names the source and the service of its job, which knows the schedule."""
-    return watch(named, job)
+@given("these are backed up", target_fixture="watched")
+def backed_up(watch: Callable[[str, str], Watched], datatable: Any) -> list[Watched]:
+    """Names each source and the service of its job, which knows the schedule."""
+    return [watch(row["source"], row["job"]) for row in rows(datatable, "source", "job")]
 
 
-@when("something is written there")
-def written(watched: Watched) -> None:
+@when("something is written to each")
+def written(watched: list[Watched]) -> None:
     """What no earlier backup can hold."""
-    watched.begin()
+    for each in watched:
+        each.begin()
 
 
 @then(
     parsers.parse(
-        "the {place} has a backup that began after that within {periods:g} periods of its schedule"
+        "the {place} has a backup of each, begun after that, "
+        "within {periods:g} periods of its schedule"
     )
 )
-def taken(cluster: Cluster, watched: Watched, place: str, periods: float, measure: Any) -> None:
-    """By the name, and finished; its content is looked at in the next step."""
-    took = watched.wait(STORES[place](cluster), periods=periods)
-    measure(
-        f"{watched.subject.kind} backup on the {place}",
-        took.seconds / watched.period,
-        limit=periods,
-        unit="periods",
-        error=took.error / watched.period,
-        reason=took.reason,
+def taken(
+    cluster: Cluster, watched: list[Watched], place: str, periods: float, measure: Any
+) -> None:
+    """By the name, and finished; its content is looked at in another step."""
+    times = wait_for_all(watched, STORES[place](cluster), periods=periods)
+    measure.each(
+        partial(
+            measure,
+            f"{each.subject.kind} backup on the {place}",
+            took.seconds / each.period,
+            limit=periods,
+            unit="periods",
+            error=took.error / each.period,
+            reason=took.reason,
+        )
+        for each, took in zip(watched, times, strict=True)
     )
 
 
-@then(parsers.parse("on the {place} it is whole and holds what was written"))
-def whole(cluster: Cluster, watched: Watched, place: str, measure: Any) -> None:
+@then(parsers.parse("on the {place} each is whole and holds what was written"))
+def whole(cluster: Cluster, watched: list[Watched], place: str, measure: Any) -> None:
     """Read to its end; of the right thing; with the mark, or by its own date after it."""
-    node = another_node(cluster, watched.subject)
-    found = watched.look(STORES[place](cluster), node=node)
-    measure.violations(f"{watched.subject.kind} backup is whole", found, checked=1)
+
+    def look(each: Watched) -> None:
+        node = another_node(cluster, each.subject)
+        found = each.look(STORES[place](cluster), node=node)
+        measure.violations(f"{each.subject.kind} backup is whole", found, checked=1)
+
+    measure.each(partial(look, each) for each in watched)
 
 
-@then(parsers.parse("the newest on the {place} is at most {periods:g} periods old"))
-def fresh(cluster: Cluster, watched: Watched, place: str, periods: float, measure: Any) -> None:
+@then(parsers.parse("the newest of each on the {place} is at most {periods:g} periods old"))
+def fresh(
+    cluster: Cluster, watched: list[Watched], place: str, periods: float, measure: Any
+) -> None:
     """By the older of its name and its content."""
-    node = another_node(cluster, watched.subject)
-    age = watched.age(STORES[place](cluster), node=node)
-    measure(
-        f"age of the newest {watched.subject.kind} backup",
-        age.periods,
-        limit=periods,
-        unit="periods",
-        error=age.error,
-        n=int(age.periods is not None),
-        reason=age.reason,
-    )
+
+    def look(each: Watched) -> None:
+        age = each.age(STORES[place](cluster), node=another_node(cluster, each.subject))
+        measure(
+            f"age of the newest {each.subject.kind} backup",
+            age.periods,
+            limit=periods,
+            unit="periods",
+            error=age.error,
+            n=int(age.periods is not None),
+            reason=age.reason,
+        )
+
+    measure.each(partial(look, each) for each in watched)
 
 
-@then(parsers.parse("from the {place} it restores on another node, with nothing lost or changed"))
-def restores(cluster: Cluster, watched: Watched, place: str, measure: Any) -> None:
+@then(parsers.parse("from the {place} each restores on another node, with nothing lost or changed"))
+def restores(cluster: Cluster, watched: list[Watched], place: str, measure: Any) -> None:
     """Into a fresh, isolated instance, read as the source is read."""
-    node = another_node(cluster, watched.subject)
-    found = watched.restore(STORES[place](cluster), node=node)
-    judge_restore(measure, f"{watched.subject.kind} restored from the {place}", found)
+
+    def restore(each: Watched) -> None:
+        node = another_node(cluster, each.subject)
+        found = each.restore(STORES[place](cluster), node=node)
+        judge_restore(measure, f"{each.subject.kind} restored from the {place}", found)
+
+    measure.each(partial(restore, each) for each in watched)
 
 
 def judge_restore(measure: Any, criterion: str, found: Comparison) -> None:
@@ -138,6 +162,75 @@ def judge_restore(measure: Any, criterion: str, found: Comparison) -> None:
             criterion, f"all of it changed while it was backed up: {', '.join(found.blind)}"
         )
     measure.violations(criterion, found.problems, checked=found.compared.total())
+
+
+# -- recovery time -----------------------------------------------------------------------------
+
+
+@when(
+    parsers.parse(
+        "the {named} of these sizes is restored {times:d} times each from the backup host,"
+        " which has each within {periods:g} periods of its schedule"
+    ),
+    target_fixture="recoveries",
+)
+def recover_sizes(
+    cluster: Cluster,
+    watch: Callable[[str, str], Watched],
+    request: pytest.FixtureRequest,
+    named: str,
+    times: int,
+    periods: float,
+    datatable: Any,
+    measure: Any,
+) -> list[Point]:
+    """Grown in the source, backed up by the schedule, restored on a node without a copy."""
+    watched = watch(f"the {named}", "postgres-backup")
+    assert isinstance(watched.subject, PostgresSubject)
+    source, store = watched.subject.source, places.remote(cluster)
+    request.addfinalizer(partial(recovery.shrink, source))
+    recovery.shrink(source)
+    node = another_node(cluster, watched.subject)
+    points = []
+    for megabytes in column(datatable, "megabytes"):
+        recovery.grow(source, int(megabytes) * recovery.MEGABYTE)
+        watched.begin()
+        took = watched.wait(store, periods=periods)
+        if watched.backup is None:
+            measure.violations("backups to recover from", [took.reason], checked=1)
+        point = recovery.typical(
+            [
+                recovery.recover(
+                    source,
+                    store,
+                    watched.found(),
+                    mark=watched.mark,
+                    node=node,
+                    size=recovery.size(source),
+                )
+                for _ in range(times)
+            ]
+        )
+        measure.note(
+            f"recovery of {megabytes} MB", point.seconds, unit="s", error=point.error, n=times
+        )
+        points.append(point)
+    return points
+
+
+@then(parsers.parse("recovering {gigabytes:g} GB would take at most {limit:g} seconds"))
+def recovery_time(recoveries: list[Point], gigabytes: float, limit: float, measure: Any) -> None:
+    """Extrapolated by a line through the measured sizes; docs/data.md has the method."""
+    estimate = extrapolate(recoveries, gigabytes * 1000 * recovery.MEGABYTE)
+    measure.note("recovery of an empty database", estimate.fixed, unit="s")
+    measure(
+        f"recovery time of {gigabytes:g} GB",
+        estimate.seconds,
+        limit=limit,
+        unit="s",
+        error=estimate.error,
+        n=len(recoveries),
+    )
 
 
 # -- retention ---------------------------------------------------------------------------------
@@ -245,13 +338,17 @@ def copied_again(cluster: Cluster, damaged_at: str, periods: float, measure: Any
     )
 
 
-@then("the backup host's copy of before the damage restores, with nothing lost or changed")
-def survives(cluster: Cluster, watched: Watched, measure: Any) -> None:
+@then("the backup host's copy of each of before the damage restores, with nothing lost or changed")
+def survives(cluster: Cluster, watched: list[Watched], measure: Any) -> None:
     """From the newest complete copy, or else from the newest snapshot that has it whole."""
-    criterion = f"{watched.subject.kind} restored from the backup host after the damage"
-    node = another_node(cluster, watched.subject)
-    store, problems = watched.intact_copy(places.remote_snapshots(cluster), node=node)
-    if store is None:
-        measure.violations(criterion, problems, checked=1)
-    else:
-        judge_restore(measure, criterion, watched.restore(store, node=node))
+
+    def restore(each: Watched) -> None:
+        criterion = f"{each.subject.kind} restored from the backup host after the damage"
+        node = another_node(cluster, each.subject)
+        store, problems = each.intact_copy(places.remote_snapshots(cluster), node=node)
+        if store is None:
+            measure.violations(criterion, problems, checked=1)
+        else:
+            judge_restore(measure, criterion, each.restore(store, node=node))
+
+    measure.each(partial(restore, each) for each in watched)

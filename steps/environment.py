@@ -112,23 +112,25 @@ def on_demand(
     cluster: Cluster,
     standing_twin: StandingTwin | None,
     deployed: None,
-) -> OnDemandStacks | None:
-    """Return what puts further stacks on a twin, or None: servers have theirs already.
+) -> Iterator[OnDemandStacks | None]:
+    """Yield what puts further stacks on a twin, or None: servers have theirs already.
 
     They are removed when the scenarios of one folder of features are over.
     """
     if standing_twin is None:
-        return None
+        yield None
+        return
     stacks = OnDemandStacks(standing_twin, cluster, capabilities.probe(cluster))
     pytestconfig.stash[_ON_DEMAND] = stacks
-    return stacks
+    yield stacks
+    stacks.remove()  # after the last scenario the hook comes when the cluster is closed
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Remove stacks on demand before scenarios of another folder, which they could disturb."""
     stacks = item.config.stash.get(_ON_DEMAND, None)
-    if stacks is not None and (nextitem is None or nextitem.path.parent != item.path.parent):
+    if stacks is not None and nextitem is not None and nextitem.path.parent != item.path.parent:
         stacks.remove()
 
 

@@ -11,14 +11,23 @@ Feature: Backups restore
     And the plan's backup jobs run every 20 seconds
 
   @blocker
-  Scenario Outline: What was backed up comes back
-    Given <source>, backed up by <job>
-    When something is written there
-    Then the data node has a backup that began after that within 2 periods of its schedule
-    And from the data node it restores on another node, with nothing lost or changed
-
-    Examples:
+  Scenario: What was backed up comes back
+    Given these are backed up
       | source                                  | job             |
       | the database gibd of gibd-postgres      | postgres-backup |
       | the keys of gibd-redis                  | redis-backup    |
       | the volumes appwrite-data, traefik-acme | volume-backup   |
+    When something is written to each
+    Then the data node has a backup of each, begun after that, within 2 periods of its schedule
+    And from the data node each restores on another node, with nothing lost or changed
+
+  @critical
+  Scenario: Recovery within the hour
+    The plan: "Backup Recovery Time < 1 hour". It names no size of the databases; 20 GB is an
+    assumption, to be replaced by yours. A line through the sizes here is extended to it.
+
+    When the database gibd of gibd-postgres of these sizes is restored 2 times each from the backup host, which has each within 6 periods of its schedule
+      | megabytes |
+      | 20        |
+      | 80        |
+    Then recovering 20 GB would take at most 3600 seconds

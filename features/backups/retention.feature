@@ -11,9 +11,11 @@ Feature: Backups are kept as long as promised, and no longer
 
   @critical
   Scenario: What is there keeps the rule
-    Given the database gibd of gibd-postgres, backed up by postgres-backup
-    When something is written there
-    Then the data node has a backup that began after that within 2 periods of its schedule
+    Given these are backed up
+      | source                             | job             |
+      | the database gibd of gibd-postgres | postgres-backup |
+    When something is written to each
+    Then the data node has a backup of each, begun after that, within 2 periods of its schedule
     And the copies of gibd are kept for 7 days, 4 weeks and 6 months
 
   @critical

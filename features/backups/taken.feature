@@ -9,15 +9,13 @@ Feature: Backups are taken
     And the plan's backup jobs run every 20 seconds
 
   @blocker
-  Scenario Outline: A backup is taken on time, whole and of the present
-    Given <source>, backed up by <job>
-    When something is written there
-    Then the data node has a backup that began after that within 2 periods of its schedule
-    And on the data node it is whole and holds what was written
-    And the newest on the data node is at most 2 periods old
-
-    Examples:
+  Scenario: Backups are taken on time, whole and of the present
+    Given these are backed up
       | source                                  | job             |
       | the database gibd of gibd-postgres      | postgres-backup |
       | the keys of gibd-redis                  | redis-backup    |
       | the volumes appwrite-data, traefik-acme | volume-backup   |
+    When something is written to each
+    Then the data node has a backup of each, begun after that, within 2 periods of its schedule
+    And on the data node each is whole and holds what was written
+    And the newest of each on the data node is at most 2 periods old

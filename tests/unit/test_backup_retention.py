@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.errors import CutoverError
 from verify.backups.aging import (
     DAY_SECONDS,
     add_dump,
@@ -157,6 +156,41 @@ def test_a_day_moves_each_inode_once(tmp_path: Path) -> None:
     assert steps == [pytest.approx(DAY_SECONDS, abs=2)] * 2
 
 
-def test_a_prune_command_that_fails_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(CutoverError, match="ended with 3: full"):
-        pruning_by(["sh", "-c", "echo full >&2; exit 3"])(tmp_path)
+def test_a_prune_command_that_fails_is_a_problem_of_its_day(tmp_path: Path) -> None:
+    prune = pruning_by(["sh", "-c", "[ $(ls redis | wc -l) -lt 3 ] || { echo full >&2; exit 3; }"])
+    found = file_problems_over(tmp_path, 9, prune, kind=Kind.REDIS, keep_days=30, first=FIRST)
+    assert found == ["day 3: the prune command: ended with 3: full"]
+
+
+BIN = Path(__file__).parents[2] / "fixtures/images/backup/bin"
+
+
+def test_the_postgres_job_s_own_command_keeps_the_rule_for_200_days(tmp_path: Path) -> None:
+    prune = pruning_by(["bash", "-c", f"bash {BIN}/postgres-prune $BACKUPS/postgres"])
+    assert dump_problems_over(tmp_path, 200, prune, RULE, database="gibd", first=FIRST) == []
+
+
+def test_the_other_jobs_own_command_keeps_its_days_for_many_files(tmp_path: Path) -> None:
+    """`sort | head` ended a former one by SIGPIPE once there were some hundred files."""
+    prune = pruning_by(["bash", "-c", f"bash {BIN}/files-prune $BACKUPS/redis 'redis-*.rdb'"])
+    found = file_problems_over(
+        tmp_path, 40, prune, kind=Kind.REDIS, keep_days=30, first=FIRST, hours=range(0, 24, 2)
+    )
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"BACKUP_KEEP_MONTHS": "0"}, "no monthly copy of 2026-01"),
+        ({"BACKUP_KEEP_WEEKS": "2"}, "no weekly copy of"),
+        ({"BACKUP_KEEP_DAYS": "3"}, "no daily copy of"),
+    ],
+    ids=["deletes the only monthly copy", "weeks too short", "days too short"],
+)
+def test_the_postgres_job_with_wrong_settings_is_seen(
+    tmp_path: Path, setting: dict[str, str], told: str
+) -> None:
+    prune = pruning_by(["bash", "-c", f"bash {BIN}/postgres-prune $BACKUPS/postgres"], setting)
+    (found, *_) = dump_problems_over(tmp_path, 60, prune, RULE, database="gibd", first=FIRST)
+    assert told in found

@@ -73,6 +73,20 @@ def test_one_that_is_being_written_is_no_backup_yet(store: Store) -> None:
     assert "being written" in waiting.reason
 
 
+def test_a_dump_without_its_roles_is_no_backup_yet(store: Store) -> None:
+    last = Path(store.path) / "postgres" / "last"
+    last.mkdir(parents=True)
+    old = store.now().timestamp() - 60
+    for name in ("globals-20260101-115959", "gibd-20260101-120001"):
+        (last / f"{name}.sql.gz").write_bytes(b"dump")
+        os.utime(last / f"{name}.sql.gz", (old, old))
+    waiting = store.begun_after(NOON, Kind.POSTGRES, "gibd")
+    assert isinstance(waiting, Pending)
+    assert "no roles are saved with" in waiting.reason
+    (last / "globals-20260101-120001.sql.gz").write_bytes(b"dump")
+    assert isinstance(store.begun_after(NOON, Kind.POSTGRES, "gibd"), Backup)
+
+
 def test_bytes_are_sent_to_a_command(store: Store) -> None:
     path = put(store, NOON)
     done = store.send(path, HERE, "wc -c", timeout=10)

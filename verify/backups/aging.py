@@ -21,6 +21,11 @@ from verify.backups.retention import Rule, age_problems, tier_problems
 DAY_SECONDS: Final = 86400
 _PRUNE_SECONDS: Final = 60
 
+
+class PruneFailed(CutoverError):
+    """The prune command ended with another status than 0: what it was to delete fills the disk."""
+
+
 Prune = Callable[[Path], None]
 #: Puts one day's backups into the folder.
 Add = Callable[[Path, date], None]
@@ -29,7 +34,7 @@ Add = Callable[[Path, date], None]
 def pruning_by(command: Sequence[str], environment: dict[str, str] | None = None) -> Prune:
     """Return what runs `command` in the folder, with its path as `BACKUPS` in the environment.
 
-    It raises `CutoverError` when the command fails: a job that cannot prune fills the disk.
+    It raises `PruneFailed` when the command fails.
     """
 
     def prune(folder: Path) -> None:
@@ -43,7 +48,7 @@ def pruning_by(command: Sequence[str], environment: dict[str, str] | None = None
             check=False,
         )
         if done.returncode:
-            raise CutoverError(
+            raise PruneFailed(
                 f"ended with {done.returncode}: {' '.join(done.stderr.split())[-300:]}",
                 where="the prune command",
             )
@@ -101,11 +106,11 @@ def dump_problems_over(
     folder: Path, days: int, prune: Prune, rule: Rule, *, database: str, first: date
 ) -> list[str]:
     """Say what the rule for PostgreSQL misses on the first day on which it misses anything."""
-    for today in days_of(folder, first, days, add_dump(database), prune):
-        found = tier_problems(paths_in(folder), database, rule, first=first, today=today)
-        if found:
-            return [f"day {(today - first).days + 1}: {problem}" for problem in found]
-    return []
+
+    def problems(today: date) -> list[str]:
+        return tier_problems(paths_in(folder), database, rule, first=first, today=today)
+
+    return _first_problems(days_of(folder, first, days, add_dump(database), prune), first, problems)
 
 
 def file_problems_over(
@@ -129,11 +134,24 @@ def file_problems_over(
             add_all(into, day)
             made.update(set(paths_in(into)) - before)
 
-    for today in days_of(folder, first, days, add, prune):
+    def problems(today: date) -> list[str]:
         have, due = backups(paths_in(folder), kind), backups(made, kind)
-        found = age_problems(have, due, keep_days=keep_days, today=today)
-        if found:
-            return [f"day {(today - first).days + 1}: {problem}" for problem in found]
+        return age_problems(have, due, keep_days=keep_days, today=today)
+
+    return _first_problems(days_of(folder, first, days, add, prune), first, problems)
+
+
+def _first_problems(
+    passing: Iterator[date], first: date, problems: Callable[[date], list[str]]
+) -> list[str]:
+    number = 0
+    try:
+        for today in passing:
+            number = (today - first).days + 1
+            if found := problems(today):
+                return [f"day {number}: {problem}" for problem in found]
+    except PruneFailed as failed:
+        return [f"day {number + 1}: {failed}"]
     return []
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -57,6 +58,7 @@ class Watched:
         `Waited.seconds` count from `begin`. Never raises for a backup that does not come.
         """
         assert self.since is not None, "begin comes first"
+        self.backup = None
         since, subject = self.since, self.subject
         elapsed = (self.local.now() - since).total_seconds()
 
@@ -83,7 +85,7 @@ class Watched:
 
         One whose content says that it was made before `begin` is an old one under a new name.
         """
-        backup = self._found()
+        backup = self.found()
         found = self.subject.look(store, backup, self.before, node=node, mark=self.mark)
         assert self.since is not None
         if found.made is not None and found.made < self.since - _SECOND:
@@ -117,10 +119,17 @@ class Watched:
 
     def restore(self, store: Store, *, node: Node) -> Comparison:
         """Restore the awaited backup from `store` on `node`, and compare it with the source."""
-        with self.subject.restored(store, self._found(), node=node) as restored:
+        with self.subject.restored(store, self.found(), node=node) as restored:
             until = self.local.now() + timedelta(minutes=1)
             return compared(self.subject, self.before, self.after, restored, until)
 
-    def _found(self) -> Backup:
+    def found(self) -> Backup:
+        """Return the backup that `wait` found."""
         assert self.backup is not None, "no backup was found: the step before says so"
         return self.backup
+
+
+def wait_for_all(watched: Sequence[Watched], store: Store, *, periods: float) -> list[Waited]:
+    """Wait for a backup of each side by side; see `Watched.wait`."""
+    with ThreadPoolExecutor(max_workers=len(watched)) as pool:
+        return list(pool.map(lambda each: each.wait(store, periods=periods), watched))

@@ -129,9 +129,9 @@ def restored(
     with server(node, image, user) as container:
         complaints = []
         if roles is not None:
-            complaints += _load(store, roles, container, "postgres", user, stop=False)
+            complaints += load(store, roles, container, "postgres", user, stop=False)
         psql(container, "postgres", user, f'create database "{dump.database}" template template0;')
-        complaints += _load(store, dump, container, dump.database, user, stop=True)
+        complaints += load(store, dump, container, dump.database, user, stop=True)
         yield Restored(container, dump.database, user, complaints)
 
 
@@ -174,10 +174,13 @@ def complaints_of(stderr: str) -> list[str]:
     return lines[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
 
 
-def _load(
+def load(
     store: Store, backup: Backup, container: Container, database: str, user: str, *, stop: bool
 ) -> list[str]:
-    """Stream one file into a server; the roles name one that is there, so they do not stop."""
+    """Stream one file into a server; returns what that complained of.
+
+    The roles name one that is there already, so an error must not `stop` them.
+    """
     load = " ".join([*_psql(database, user), "--set", f"ON_ERROR_STOP={int(stop)}"])
     script = f"set -o pipefail; gzip -dc | {load} >/dev/null"
     done = store.send(
@@ -205,6 +208,7 @@ def _psql(database: str, user: str) -> list[str]:
 
 
 def roles_for(store: Store, dump: Backup) -> Backup | None:
-    """Return the roles saved nearest to a dump, or None when the store has none at all."""
+    """Return the first roles saved with or after a dump, else the last before; None without any."""
     found = store.backups(Kind.ROLES)
-    return min(found, key=lambda b: abs(b.taken - dump.taken)) if found else None
+    later = [roles for roles in found if roles.taken >= dump.taken]
+    return later[0] if later else found[-1] if found else None

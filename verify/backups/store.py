@@ -62,7 +62,8 @@ class Store:
     def begun_after(self, moment: datetime, kind: Kind, database: str = "") -> Backup | Pending:
         """Return the first backup begun after `moment` (the store's clock) that is finished.
 
-        Names are to the second and cut off, so one of the second of `moment` does not count.
+        A database's also needs the roles that the same run saved: a dump restores none. Names are
+        to the second and cut off, so one of the second of `moment` does not count.
         """
         entries = self.entries()
         sizes = {e.path: e for e in entries if e.is_file}
@@ -72,6 +73,10 @@ class Store:
         quiet = self.now().timestamp() - sizes[newer[0].path].mtime
         if quiet < SETTLED_SECONDS:
             return Pending(f"{newer[0].path} is being written")
+        if kind is Kind.POSTGRES and not any(
+            roles.taken >= newer[0].taken for roles in names.backups(sizes, Kind.ROLES)
+        ):
+            return Pending(f"no roles are saved with {newer[0].path}, whose restore needs them")
         return newer[0]
 
     def send(self, path: str, to: Machine, command: str, *, timeout: float) -> Completed:
