@@ -123,7 +123,7 @@ def on_demand(
     stacks = OnDemandStacks(standing_twin, cluster, capabilities.probe(cluster))
     pytestconfig.stash[_ON_DEMAND] = stacks
     yield stacks
-    stacks.remove()
+    stacks.remove()  # after the last scenario the hook comes when the cluster is closed
 
 
 @pytest.hookimpl(trylast=True)

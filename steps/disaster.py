@@ -1,0 +1,104 @@
+"""Steps about losing the data node with its disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from pytest_bdd import given, parsers, then, when
+
+from chaos.faults.node import PowerOff
+from chaos.session import Chaos
+from fixtures.cluster.cluster import Cluster
+from fixtures.errors import Unreachable
+from fixtures.waiting import Pending, how_long
+from verify.backups import disaster, places
+from verify.backups.disaster import Moved, Writer
+from verify.backups.observed import Watched
+from verify.backups.subjects import PostgresSubject
+
+
+@dataclass
+class Lost:
+    """When the node was lost (monotonic seconds), and what the restore found wrong."""
+
+    at: float
+    writer: Writer
+    subject: PostgresSubject
+    complaints: list[str]
+
+
+@given(parsers.parse("a client writes {rate:g} rows a second there"), target_fixture="writer")
+def client_writes(
+    cluster: Cluster, watched: list[Watched], request: pytest.FixtureRequest, rate: float
+) -> Writer:
+    """Each a transaction of its own, until the node is lost."""
+    (only,) = watched
+    assert isinstance(only.subject, PostgresSubject)
+    only.subject.mark()  # makes the table
+    writer = Writer(cluster, only.subject.source, every=1 / rate)
+    request.addfinalizer(writer.stop)
+    writer.start()
+    return writer
+
+
+@when("the data node is lost with its disk", target_fixture="lost")
+def lose_data_node(cluster: Cluster, chaos: Chaos, watched: list[Watched], writer: Writer) -> Lost:
+    """Its plug is pulled; nothing of its disk is used by what follows."""
+    (only,) = watched
+    assert isinstance(only.subject, PostgresSubject)
+    at = chaos.begin(PowerOff(places.data_node(cluster).name)).instant.at
+    writer.stop()
+    only.mark = ""  # it went with the node, and comes back with it
+    return Lost(at, writer, only.subject, [])
+
+
+@when("the database is started empty on another node and restored from the backup host")
+def restore_elsewhere(cluster: Cluster, lost: Lost, request: pytest.FixtureRequest) -> None:
+    """From the newest complete copy there."""
+    home = places.data_node(cluster)
+    source = lost.subject.source
+    to = next(n for n in cluster.nodes.values() if n.has_power and n is not home)
+    moved = Moved(cluster, source, home.name, to)
+    request.addfinalizer(moved.put_back)
+    container = moved.start_empty()
+    store = places.remote(cluster)
+    dump = store.backups(lost.subject.kind, source.database)[-1]
+    lost.complaints = disaster.restore_into(container, store, dump, source)
+
+
+@then(parsers.parse("{application} writes to it again within {limit:g} seconds of the loss"))
+def writes_again(
+    cluster: Cluster, lost: Lost, application: str, limit: float, measure: Any
+) -> None:
+    """Through the application's own connection, by the database's name."""
+    measure.violations("restore after the disaster", lost.complaints, checked=1)
+    took = how_long(
+        lambda: disaster.application_writes(cluster, application),
+        within=limit,
+        since=lost.at,
+        what=f"{application} writes again",
+    )
+    measure.duration("recovery time after the disaster", took, limit=limit)
+
+
+@then(parsers.parse("no more than the last {seconds:g} seconds of what was acknowledged is lost"))
+def bounded_loss(cluster: Cluster, lost: Lost, seconds: float, measure: Any) -> None:
+    """Every acknowledged row is looked for."""
+    found: set[str] = set()
+
+    def read() -> bool | Pending:
+        found.update(disaster.tokens_in(cluster, lost.subject.source))
+        return True
+
+    how_long(read, within=30, what="the restored rows", retry_on=(Unreachable,))
+    gone = disaster.loss(lost.writer.acknowledged, found, lost.at)
+    measure.note("acknowledged writes lost", gone.lost, unit="writes", n=gone.acknowledged)
+    measure(
+        "age of the first lost write",
+        gone.seconds,
+        limit=seconds,
+        unit="s",
+        n=gone.acknowledged if found else 0,
+    )

@@ -1,0 +1,101 @@
+"""Compares what was restored with its source, which went on being written to: pure.
+
+The source's fingerprint is taken before the backup begins and again after it ended. What is the
+same in both must be equal in the restored; a number that changed must lie between the two; of
+anything else that changed nothing can be said.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+Value = str | int | float
+#: (kind, name) → value. Kinds are for example `rows`, `checksum`, `role`; a value that must not be
+#: shown is of a kind in `HIDDEN`.
+Fingerprint = Mapping[tuple[str, str], Value]
+
+HIDDEN: Final = frozenset({"password", "value", "data"})
+_SHOWN: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What differs, and how many values of each kind could be compared at all."""
+
+    problems: list[str] = field(default_factory=list)
+    compared: Counter[str] = field(default_factory=Counter)
+    incomparable: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def blind(self) -> list[str]:
+        """The kinds of which nothing was comparable, because all of it changed meanwhile."""
+        return sorted(kind for kind in self.incomparable if not self.compared[kind])
+
+
+def compare(
+    before: Fingerprint,
+    after: Fingerprint,
+    restored: Fingerprint,
+    *,
+    tolerance: Mapping[str, float] | None = None,
+    excused: Collection[tuple[str, str]] = (),
+) -> Comparison:
+    """Compare; `tolerance` is by kind, for numbers. `excused` may be there or not, and differ."""
+    result = Comparison()
+    for key in sorted({*before, *after, *restored}):
+        if key in excused:
+            continue
+        kind, name = key
+        if key in before and key in after:
+            _judge(result, key, before[key], after[key], restored.get(key), tolerance or {})
+        elif key in restored and key not in before and key not in after:
+            result.compared[kind] += 1
+            result.problems.append(f"{kind} of {name}: only the restored has it")
+        else:  # it came or went meanwhile
+            result.incomparable[kind] += 1
+    return result
+
+
+def _judge(
+    result: Comparison,
+    key: tuple[str, str],
+    before: Value,
+    after: Value,
+    restored: Value | None,
+    tolerance: Mapping[str, float],
+) -> None:
+    kind, name = key
+    if restored is None:
+        result.compared[kind] += 1
+        result.problems.append(f"{kind} of {name}: the restored has none")
+        return
+    numbers = [v for v in (before, after, restored) if isinstance(v, (int, float))]
+    if len(numbers) == 3:
+        slack = tolerance.get(kind, 0)
+        low, high = min(numbers[:2]) - slack, max(numbers[:2]) + slack
+        right = low <= numbers[2] <= high
+    elif before != after:
+        result.incomparable[kind] += 1
+        return
+    else:
+        right = restored == before
+    result.compared[kind] += 1
+    if not right:
+        shown = (
+            "it differs"
+            if kind in HIDDEN
+            else f"{_short(restored)} where the source has {_between(before, after)}"
+        )
+        result.problems.append(f"{kind} of {name}: {shown}")
+
+
+def _between(before: Value, after: Value) -> str:
+    return _short(before) if before == after else f"{_short(before)} to {_short(after)}"
+
+
+def _short(value: Value) -> str:
+    text = str(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

@@ -1,0 +1,187 @@
+"""The data node is lost with its disk: the database starts empty elsewhere and is restored."""
+
+from __future__ import annotations
+
+import shlex
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+from psycopg import sql
+
+from fixtures.cluster.cluster import Cluster, Node
+from fixtures.cluster.ssh import CommandFailed
+from fixtures.errors import CannotProve, CutoverError, RemoteTimeout, Unreachable
+from fixtures.waiting import Pending, eventually
+from verify.backups import postgres
+from verify.backups.isolated import Container
+from verify.backups.names import Backup
+from verify.backups.postgres import MARKS, Postgres
+from verify.backups.store import Store
+from verify.replication import Server, connected
+
+_UPDATE_SECONDS: Final = 60.0
+_START_SECONDS: Final = 180.0
+_RETRIED: Final = (CommandFailed, RemoteTimeout, Unreachable)
+#: What a person does: the new server's own database is empty, so it makes room for the saved one.
+_MAKE_ROOM: Final = (
+    'drop database if exists "{0}" with (force);\ncreate database "{0}" template template0;'
+)
+_POST: Final = (
+    "import urllib.request as r;"
+    "q=r.Request('http://127.0.0.1:8080/items',data=b'{}',method='POST',"
+    "headers={'Content-Type':'application/json'});print(r.urlopen(q,timeout=5).status)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What a restore did not bring back of `acknowledged` writes.
+
+    `seconds` is from the acknowledgement of the first that is missing to the loss of the node: how
+    much of the past is gone.
+    """
+
+    acknowledged: int
+    lost: int
+    seconds: float
+
+
+class Writer:
+    """Commits a row every `every` seconds, and keeps when each was acknowledged (monotonic)."""
+
+    def __init__(self, cluster: Cluster, source: Postgres, *, every: float) -> None:
+        self.acknowledged: dict[str, float] = {}
+        self._cluster, self._source, self._every = cluster, source, every
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._write, daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; safe to repeat."""
+        self._stop.set()
+        self._thread.join(timeout=30)
+
+    def _write(self) -> None:
+        server = Server(self._source.service, self._source.service, self._source.database)
+        insert = sql.SQL("insert into {} (token) values (%s)").format(sql.Identifier(MARKS))
+        try:
+            with connected(self._cluster, server) as connection:
+                number = 0
+                while not self._stop.wait(self._every):
+                    token = f"write-{number}"
+                    connection.execute(insert, [token])
+                    self.acknowledged[token] = time.monotonic()
+                    number += 1
+        except (CutoverError, psycopg.Error):
+            return  # the node was lost: what was acknowledged is known
+
+
+def loss(acknowledged: dict[str, float], present: set[str], lost_at: float) -> Loss:
+    """Compare what was acknowledged before `lost_at` with what a restored server has."""
+    before = {token: at for token, at in acknowledged.items() if at <= lost_at}
+    missing = [at for token, at in before.items() if token not in present]
+    return Loss(len(before), len(missing), lost_at - min(missing) if missing else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The database's service, its usual node and the one where it starts empty."""
+
+    cluster: Cluster
+    source: Postgres
+    home: str
+    to: Node
+
+    def start_empty(self) -> Container:
+        """Have the service run on the other node, on a volume that is new; returns where.
+
+        Raises `CannotProve` on servers and `NeverTrue` when it does not start.
+        """
+        if not self.cluster.is_twin:
+            raise CannotProve("a server's database is not moved", where=self.source.service)
+        self._forget_volume()
+        self._constrain(self.home, self.to.name)
+        return eventually(
+            self._accepting,
+            within=_START_SECONDS,
+            every=0.5,
+            what=f"{self.source.service} empty on {self.to.name}",
+            retry_on=_RETRIED,
+        )
+
+    def put_back(self) -> None:
+        """Have it run on its usual node again, on its own volume; the other volume goes."""
+        self._constrain(self.to.name, self.home)
+        eventually(
+            self._forgotten, within=_START_SECONDS, what="the new volume gone", retry_on=_RETRIED
+        )
+
+    def _accepting(self) -> Container | Pending:
+        node, task = self.cluster.a_task(self.source.service, on=self.to.name)
+        container = Container(node, task.container_id)
+        ready = container.run(
+            "pg_isready", "--quiet", "--host", "127.0.0.1", timeout=10, check=False
+        )
+        return container if ready.rc == 0 else Pending(f"pg_isready ended with {ready.rc}")
+
+    def _constrain(self, off: str, on: str) -> None:
+        self.cluster.leader().run(
+            f"docker service update --quiet --detach"
+            f" --constraint-rm {shlex.quote(f'node.hostname == {off}')}"
+            f" --constraint-add {shlex.quote(f'node.hostname == {on}')} {self.source.service}",
+            timeout=_UPDATE_SECONDS,
+        )
+
+    def _volume(self) -> str:
+        # Swarm names a stack's volume STACK_VOLUME, and the volume is called as its service.
+        return f"{self.source.service}-data"
+
+    def _forget_volume(self) -> None:
+        self.to.run(f"docker volume rm --force {self._volume()}", timeout=_UPDATE_SECONDS)
+
+    def _forgotten(self) -> bool:
+        # A container that ended holds its volume until Swarm cleans up: it is of the old task only.
+        self.to.run(
+            f"docker ps --all --quiet --filter volume={self._volume()} --filter status=exited"
+            " | xargs -r docker rm --volumes",
+            timeout=_UPDATE_SECONDS,
+        )
+        self._forget_volume()
+        return True
+
+
+def restore_into(container: Container, store: Store, dump: Backup, source: Postgres) -> list[str]:
+    """Restore the roles and a dump into a running server; returns what that complained of."""
+    postgres.psql(container, "postgres", source.user, _MAKE_ROOM.format(source.database))
+    roles = postgres.roles_for(store, dump)
+    complaints = []
+    if roles is not None:
+        complaints += postgres.load(store, roles, container, "postgres", source.user, stop=False)
+    return complaints + postgres.load(
+        store, dump, container, source.database, source.user, stop=True
+    )
+
+
+def tokens_in(cluster: Cluster, source: Postgres) -> set[str]:
+    """Log in over the network as an application does, and read all marks. Raises `Unreachable`."""
+    server = Server(source.service, source.service, source.database)
+    query = sql.SQL("select token from {}").format(sql.Identifier(MARKS))
+    with connected(cluster, server) as connection:
+        rows = connection.execute(query).fetchall()
+    return {row[0] for row in rows}
+
+
+def application_writes(cluster: Cluster, application: str) -> bool | Pending:
+    """Have a service with items write one through its own connections, by the database's name."""
+    full = cluster.snapshot().service_called(application).name
+    try:
+        answer = cluster.in_task(full, ["python3", "-c", _POST])
+    except _RETRIED as error:
+        return Pending(error.what)
+    return answer.strip() == "201" or Pending(f"{application} answers {answer.strip()}")

@@ -1,0 +1,88 @@
+"""How long it takes from nothing to the first answer of a restored database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from fixtures.cluster.cluster import Node
+from fixtures.errors import CutoverError
+from verify.backups import postgres
+from verify.backups.extrapolation import Point
+from verify.backups.names import Backup
+from verify.backups.postgres import MARKS, Postgres
+from verify.backups.store import Store
+
+FILLER: Final = "cutover_backup_filler"
+MEGABYTE: Final = 1_000_000
+# A row of the filler is 192 hexadecimal digits: no application's text, but neither as easy to
+# compress as the zeros that such fillers usually are (gzip makes 57 % of it).
+_DIGESTS: Final = 6
+_ROW_BYTES: Final = 24 + 4 + 8 + 32 * _DIGESTS
+_GROW_SECONDS: Final = 300.0
+
+
+def size(source: Postgres) -> int:
+    """Return the database's size in bytes, as PostgreSQL counts it."""
+    return int(_sql(source, "select pg_database_size(current_database())"))
+
+
+def grow(source: Postgres, size_wanted: int) -> None:
+    """Add filler until the database has `size_wanted` bytes; it is never made smaller.
+
+    Raises `CutoverError` when it is already larger.
+    """
+    missing = size_wanted - size(source)
+    if missing < 0:
+        raise CutoverError(
+            f"is larger than {size_wanted / MEGABYTE:g} MB already",
+            where=f"database {source.database}",
+            remedy="Name larger sizes in the scenario.",
+        )
+    digest = " || ".join(["md5(random()::text)"] * _DIGESTS)
+    rows = missing // _ROW_BYTES
+    insert = f"insert into {FILLER} select n, {digest} from generate_series(1, {rows}) n"  # noqa: S608
+    _sql(source, f"create table if not exists {FILLER} (id bigint, body text); {insert}")
+
+
+def shrink(source: Postgres) -> None:
+    """Remove the filler; safe to repeat."""
+    _sql(source, f"drop table if exists {FILLER}")
+
+
+def recover(
+    source: Postgres, store: Store, dump: Backup, *, mark: str, node: Node, size: int
+) -> Point:
+    """Restore from `store` on `node`, and time it from nothing to the first read.
+
+    The first read is of the row `mark`, the last that was written before the backup. Raises
+    `CutoverError` when the restore met errors or the row is not there.
+    """
+    roles = postgres.roles_for(store, dump)
+    started = time.monotonic()
+    with postgres.restored(
+        store, dump, roles, node=node, image=source.image(), user=source.user
+    ) as restored:
+        asked = time.monotonic()
+        query = f"select count(*) from {MARKS} where token = '{mark}'"  # noqa: S608 - ours
+        answer = "" if restored.complaints else restored.read(query).strip()
+        answered = time.monotonic()
+    if answer != "1":
+        raise CutoverError(
+            "; ".join(restored.complaints) or "the last row is not there", where=str(store)
+        )
+    return Point(size, answered - started, answered - asked)
+
+
+def typical(points: Sequence[Point]) -> Point:
+    """Put several restores of one size together: the middle of their times, ± half their range."""
+    low = min(p.seconds - p.error for p in points)
+    high = max(p.seconds + p.error for p in points)
+    return Point(points[0].size, (low + high) / 2, (high - low) / 2)
+
+
+def _sql(source: Postgres, statements: str) -> str:
+    return postgres.psql(
+        source.container(), source.database, source.user, statements, timeout=_GROW_SECONDS
+    ).strip()
