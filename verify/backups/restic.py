@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from fixtures.cluster.cluster import Cluster, Node
+from fixtures.cluster.ssh import CommandFailed
 from fixtures.waiting import Pending, Waited, how_long
 from verify.backups.isolated import Container
 from verify.backups.names import Kind
@@ -74,7 +75,10 @@ class Repository:
 
     def begun_after(self, moment: datetime) -> bool | Pending:
         """Return True when a whole run was begun after `moment`."""
-        newest = self.newest()
+        try:
+            newest = self.newest()
+        except CommandFailed as error:  # before its first run there is no repository
+            return Pending(error.what)
         late = [part.tag for part in parts(self.database).values() if part.tag not in newest]
         late += [tag for tag, begun in newest.items() if begun <= moment]
         return Pending(f"no new snapshot of {', '.join(late)}") if late else True
