@@ -97,11 +97,14 @@ class Repository:
         try:
             newest = self.newest()
             for part in parts(self.database).values():
-                path = f"{folder}/{newest[part.tag].strftime(part.name)}"
+                begun = newest[part.tag]
+                path = f"{folder}/{begun.strftime(part.name)}"
                 dump = self.container.command(JOB, "dump", "--tag", part.tag, "latest", part.dump)
+                unpack = (
+                    f"{dump} | {part.pack} > {path} && touch -d @{begun.timestamp():.0f} {path}"
+                )
                 self.node.run(
-                    shlex.join(["bash", "-o", "pipefail", "-c", f"{dump} | {part.pack} > {path}"]),
-                    timeout=_UNPACK_SECONDS,
+                    shlex.join(["bash", "-o", "pipefail", "-c", unpack]), timeout=_UNPACK_SECONDS
                 )
             yield Store(self.node, folder)
         finally:
