@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fixtures.cluster.power import Instant
 from fixtures.errors import CutoverError, Unreachable
 from fixtures.waiting import NeverTrue, Pending, Waited, eventually, how_long
-from load.outages import GOODS_TO_TRUST, Recovery, Silence, longest_silence, recovery
+from load.outages import GOODS_TO_TRUST, Recovery, Silence, in_vain, longest_silence, recovery
 from load.writes import checker
 from load.writes.checker import Checked, Loss
 from load.writes.history import Write
@@ -66,42 +66,50 @@ class Writers:
         return checker.loss(self.examine(), outage.at, outage.error, self.run.clock_error)
 
     def outage(self, faults: Sequence[Instant]) -> Instant | None:
-        """Return the first fault's moment; without one, when acknowledgements ceased for longest.
+        """Return the moment of the first fault that these writers met.
 
-        None when they never did.
+        Without one, when acknowledgements ceased for longest; None when they never did.
         """
-        if faults:
-            return faults[0]
+        if met := self.met(faults):
+            return met[0]
         ceased = checker.last_before_silence(self.run.writes())
         return None if ceased is None else Instant(ceased, 0.0)
+
+    def met(self, moments: Sequence[Instant]) -> list[Instant]:
+        """Return those of after the first write: earlier ones were other writers' trouble."""
+        begun = min((write.due for write in self.run.writes()), default=math.inf)
+        return [moment for moment in moments if moment.at >= begun]
 
     def acknowledged_again(self, since: Instant, *, within: float) -> Recovery:
         """Measure when writes were acknowledged again for good after `since`.
 
-        Call it when the fault is in force: only writes that are sent from now on show that it is
-        over. Watches until they do, or for `within` seconds. Raises `CutoverError` when the writer
-        itself ended.
+        Only writes that were surely sent after it can show that. Watches until they do, or for
+        `within` seconds. Raises `CutoverError` when the writer itself ended.
         """
-        called = time.monotonic()
-
-        def latest() -> Recovery:
-            return recovery(self.run.samples(), since.at, since.error + self.run.clock_error)
+        error = since.error + self.run.clock_error
+        seen: list[Recovery] = []
 
         def recovered() -> bool | Pending:
             if self.run.running:
                 self.run.ensure_writing()
-            if sum(sample.started >= called for sample in self.run.samples()) < GOODS_TO_TRUST:
+            samples = self.run.samples()
+            seen[:] = [recovery(samples, since.at, error)]
+            if sum(sample.started > since.at + error for sample in samples) < GOODS_TO_TRUST:
                 return Pending("no writes of after the fault have ended")
-            result = latest()
-            return Pending(result.reason) if result.reason else True
+            return Pending(seen[0].reason) if seen[0].reason else True
 
         waited = how_long(
             recovered, within=within, since=since.at, what="writes are acknowledged again"
         )
-        result = latest()
-        if waited.reason and not result.reason:  # only what was sent before speaks for it
-            return Recovery(waited.seconds, 0.0, waited.reason, result.n, result.bad)
-        return result
+        return in_vain(seen[0], waited.seconds, waited.reason) if waited.reason else seen[0]
+
+    def newest(self, faults: Sequence[tuple[Instant, Instant | None]]) -> Instant | None:
+        """Return when a fault last began or, where it was undone (the second), ended.
+
+        Without one, when acknowledgements ceased for longest.
+        """
+        moments = self.met([ended or begun for begun, ended in faults])
+        return max(moments, key=lambda moment: moment.at, default=self.outage([]))
 
     def silence(self) -> Silence | None:
         """Return the longest time without an acknowledgement; None for fewer than three."""
@@ -128,12 +136,6 @@ class Writers:
             retry_on=(CutoverError,),
             what=f"{copy} has the same writes as {original}",
         )
-
-
-def newest(instants: Sequence[tuple[Instant, Instant | None]]) -> Instant | None:
-    """Return the newest moment at which a fault began or, where it was undone, ended."""
-    moments = [ended or begun for begun, ended in instants]
-    return max(moments, key=lambda moment: moment.at, default=None)
 
 
 def oldest_lost(lost: Sequence[Write], most: int = 3) -> str:

@@ -20,7 +20,7 @@ from load.writes.validity import objections
 
 TIMEOUT_SECONDS: Final = 2.0
 LONGEST_SECONDS: Final = 900.0
-CONNECTIONS: Final = 8
+CONNECTIONS: Final = 16
 _START_SECONDS: Final = 20.0
 _STOP_SECONDS: Final = 5.0
 #: How often the writer's clock is asked for at most, and with which error (s) that is enough.

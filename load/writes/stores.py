@@ -66,6 +66,8 @@ class PostgresStore:
         for server in self._primaries():
             with self._connect[server]() as primary:
                 _remove_left(primary)
+                # Lost with the server, the table would take with it what became of its rows.
+                primary.execute("set synchronous_commit to local")
                 table = sql.Identifier(self.target)
                 primary.execute(sql.SQL("create table {} (key bigint not null)").format(table))
             return

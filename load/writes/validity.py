@@ -30,7 +30,8 @@ def objections(writes: Sequence[Write], rate: float, fault: float | None = None)
     if lag > MOST_LAG_SECONDS:
         found.append(f"the writer's own lag p99 is {lag:.2f} s (over {MOST_LAG_SECONDS:g} s)")
     seconds = writes[-1].invoked - writes[0].due
-    if len(writes) < LEAST_RATE * (intended := rate * seconds):
+    intended = rate * seconds
+    if len(writes) < LEAST_RATE * (intended - rate * MOST_LAG_SECONDS):
         found.append(f"only {len(writes)} of {intended:.0f} writes were sent in {seconds:.0f} s")
     silent = max(b.invoked - a.invoked for a, b in pairwise(writes))
     if silent > MOST_SILENCE_SECONDS + 1 / rate:

@@ -18,7 +18,7 @@ from fixtures.cluster.power import Instant
 from fixtures.errors import CutoverError
 from fixtures.waiting import Pending, eventually
 from load.writes import checker
-from load.writes.findings import Writers, newest, oldest_lost
+from load.writes.findings import Writers, oldest_lost
 from load.writes.history import Became, History, Write
 from load.writes.run import WriteRun
 from load.writes.validity import objections
@@ -295,18 +295,51 @@ def test_a_copy_that_lacks_a_write_is_not_the_same() -> None:
 
 
 def test_acknowledgements_from_before_the_fault_was_felt_are_no_recovery() -> None:
-    start = time.monotonic()
-    before = [w.shifted(start - 9.9) for w in series(100)]  # the last is sent now
-    took = writers(before, Servers({}, {})).acknowledged_again(Instant(start - 1, 0.0), within=1.2)
-    assert took.seconds >= 1.2
+    now = time.monotonic()
+    before = [w.shifted(now - 10) for w in series(100)]
+    took = writers(before, Servers({}, {})).acknowledged_again(Instant(now - 0.5, 0.5), within=0.8)
+    assert took.seconds >= 0.8
     assert "no writes of after the fault" in took.reason
+
+
+def test_a_recovery_of_long_ago_is_judged_by_when_it_came() -> None:
+    now = time.monotonic()
+    writes = [w.shifted(now - 100) for w in series(900)]
+    for write in writes[100:150]:
+        write.became = Became.REFUSED
+    fault = Instant(now - 90, 0.01)
+    took = writers(writes, Servers({}, {})).acknowledged_again(fault, within=30)
+    assert took.reason == ""
+    assert 4.8 < took.seconds < 5.2
+
+
+def test_writes_that_stay_refused_are_over_the_limit_however_late_the_last_ended() -> None:
+    now = time.monotonic()
+    writes = [w.shifted(now - 20) for w in series(195)]
+    for write in writes[100:]:
+        write.became = Became.REFUSED
+    took = writers(writes, Servers({}, {})).acknowledged_again(Instant(now - 10, 0), within=10.2)
+    assert took.seconds > 10.2
+    assert took.reason == "not served again for good"
 
 
 def test_the_newest_moment_is_a_fault_or_its_end() -> None:
     one, two, three = (Instant(at, 0.0) for at in (1.0, 2.0, 3.0))
-    assert newest([]) is None
-    assert newest([(one, None), (two, None)]) == two
-    assert newest([(one, three), (two, None)]) == three
+    seen = writers(series(50), Servers({}, {}))
+    assert seen.newest([(one, None), (two, None)]) == two
+    assert seen.newest([(one, three), (two, None)]) == three
+
+
+def test_a_fault_of_before_the_first_write_was_other_writers_trouble() -> None:
+    later = [w.shifted(10.0) for w in series(20)] + [w.shifted(15.0) for w in series(20)]
+    seen = writers(later, Servers({}, {}))
+    earlier, met = Instant(5.0, 0.1), Instant(12.0, 0.1)
+    assert seen.outage([earlier, met]) == met
+    # Without one of their own, what they saw themselves: a silence.
+    (ceased, again) = (seen.outage([earlier]), seen.newest([(earlier, None)]))
+    assert ceased == again
+    assert ceased is not None
+    assert 11.8 < ceased.at < 12
 
 
 def test_lost_writes_are_named_oldest_first() -> None:
