@@ -136,7 +136,6 @@ def fresh(
             limit=periods,
             unit="periods",
             error=age.error,
-            n=int(age.periods is not None),
             reason=age.reason,
         )
 
