@@ -69,17 +69,15 @@ def recovery(probe: AvailabilityProbe, target: str, fault: Instant, *, within: f
     Watches until it was, or for `within` seconds from the fault; 0 s when no request failed. Call
     it when the fault has had time to be felt. Raises `CutoverError` when the probe ended by itself.
     """
+    seen: list[Recovery] = []
 
-    def latest() -> Recovery:
-        return outages.recovery(probe.samples(target), fault.at, fault.error)
-
-    def recovered() -> Recovery | Pending:
+    def recovered() -> bool | Pending:
         probe.ensure_asking()
-        result = latest()
-        return Pending(result.reason) if result.reason else result
+        seen[:] = [outages.recovery(probe.samples(target), fault.at, fault.error)]
+        return Pending(seen[0].reason) if seen[0].reason else True
 
-    how_long(recovered, within=within, since=fault.at, what=f"{target} served again")
-    return latest()
+    waited = how_long(recovered, within=within, since=fault.at, what=f"{target} served again")
+    return outages.in_vain(seen[0], waited.seconds, waited.reason) if waited.reason else seen[0]
 
 
 def good_share(probe: AvailabilityProbe, target: str, seconds: float) -> tuple[float, int]:

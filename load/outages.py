@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from load.samples import Sample
@@ -164,6 +164,15 @@ def recovery(
         )
     edge = _edge(after, last)
     return Recovery(edge.at - fault, edge.error + fault_error, "", len(after), len(bad))
+
+
+def in_vain(last: Recovery, waited: float, reason: str) -> Recovery:
+    """Return a recovery that did not come in the `waited` seconds since the fault, and why.
+
+    What the `last` look saw ended before that: its own time would stay below the limit that was
+    waited for, and the recovery count as one that kept it.
+    """
+    return replace(last, seconds=max(last.seconds, waited), reason=last.reason or reason)
 
 
 def _first_lasting_good(samples: Sequence[Sample], start: int, goods: int) -> int | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from signoff.measurement import Verdict
+from signoff.side_by_side import comparisons
 from signoff.summary import Signoff, limit, measured
 
 # Matched in this order by status and message; the message begins with what `outcome` raises.
@@ -69,6 +70,19 @@ def as_html(signoff: Signoff) -> str:
         f"{escape(o['unit'])}</td><td>{escape(o['scenario'])}</td></tr>"
         for o in signoff.observations
     )
+    compared = "".join(
+        f"<h3>Side by side: {escape(table.thing)}</h3><table><tr><th>"
+        + "".join(f"<th>{escape(way)}" for way in table.ways)
+        + "</tr>"
+        + "".join(
+            f"<tr><td>{escape(what)}</td>"
+            + "".join(f"<td>{escape(table.cell(what, way))}</td>" for way in table.ways)
+            + "</tr>"
+            for what in table.cells
+        )
+        + "</table>"
+        for table in comparisons(signoff.measurements, signoff.observations)
+    )
     remarks = [
         *(f"Stand-in: {name}: {text}" for name, text in signoff.standins.items()),
         *signoff.notes,
@@ -85,7 +99,7 @@ def as_html(signoff: Signoff) -> str:
         f"<p>Started {signoff.started}, seed {signoff.seed}. "
         f"Again: <code>{escape(signoff.command)}</code></p>"
         "<table><tr><th>verdict<th>criterion<th>measured<th>limit<th>n<th>scenario<th>reason</tr>"
-        f"{rows}</table>"
+        f"{rows}</table>{compared}"
         "<h3>Also measured</h3>"
         f"<table><tr><th>what<th>value<th>scenario</tr>{observed}</table>"
         "<ul>" + "".join(f"<li>{escape(remark)}</li>" for remark in remarks) + "</ul>"

@@ -52,7 +52,8 @@ class Measurement:
     `value`, `error` and `limit` are in `unit`; `error` is the half-width of the interval that
     surely holds the true value. `n` is how many observations stand behind it. `evidence` names
     attachments or files, relative to the report's folder. `cause` is None for what is met, and for
-    what this cluster cannot show.
+    what this cluster cannot show. Measured of several ways to do one thing, `compared_as` says of
+    which thing and which way: the report shows them side by side.
     """
 
     criterion: str
@@ -68,6 +69,7 @@ class Measurement:
     evidence: tuple[str, ...] = ()
     scenario: str = ""
     cause: Cause | None = None
+    compared_as: tuple[str, str] | None = None
 
 
 def judge(

@@ -76,6 +76,8 @@ class Measure:
         self.recorded: list[Measurement] = []
         #: Files, relative to the run's folder, that show what the scenario's values come from.
         self.evidence: list[str] = []
+        #: The thing that is done and the way in which it is, when the report compares ways.
+        self.compared_as: tuple[str, str] | None = None
 
     @property
     def scenario(self) -> str:
@@ -127,6 +129,7 @@ class Measure:
                     Verdict.MISSED: Cause.SYSTEM,
                     Verdict.INCONCLUSIVE: Cause.MEASURING,
                 }.get(verdict),
+                compared_as=self.compared_as,
             )
         )
 
@@ -188,6 +191,7 @@ class Measure:
             unit=unit,
             error=error,
             n=n,
+            compared_as=self.compared_as,
         )
 
     def drill(
@@ -243,4 +247,5 @@ class Measure:
             reason=reason,
             evidence=tuple(self.evidence),
             cause=cause,
+            compared_as=self.compared_as,
         )

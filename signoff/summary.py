@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from signoff.measurement import Cause, Measurement, Relation, Verdict
+from signoff.side_by_side import comparisons, shown
 
 _SIGNS = {Relation.AT_MOST: "≤", Relation.AT_LEAST: "≥", Relation.EQUAL: "="}
 
@@ -76,6 +77,10 @@ def as_json(signoff: Signoff) -> dict[str, Any]:
         "headline": signoff.headline,
         "criteria": [_criterion(m) for m in signoff.measurements],
         "observations": list(signoff.observations),
+        "side_by_side": [
+            {"thing": table.thing, "ways": table.ways, "measured": table.cells}
+            for table in comparisons(signoff.measurements, signoff.observations)
+        ],
         "drills": list(signoff.drills),
         "notes": list(signoff.notes),
         "standins": signoff.standins,
@@ -110,12 +115,19 @@ def as_markdown(signoff: Signoff) -> str:
             lines += [
                 f"- **{m.scenario}: {m.criterion}** ({m.verdict}): {_item(m.reason)}" for m in found
             ]
+    for table in comparisons(signoff.measurements, signoff.observations):
+        lines += ["", f"## Side by side: {table.thing}", "", f"| | {' | '.join(table.ways)} |"]
+        lines.append(f"| --- |{' --- |' * len(table.ways)}")
+        lines += [
+            f"| {_cell(what)} | {' | '.join(_cell(table.cell(what, way)) for way in table.ways)} |"
+            for what in table.cells
+        ]
     for drill in signoff.drills:
         lines += ["", *_drill(drill)]
     if signoff.observations:
         lines += ["", "## Also measured", "", "| what | value | scenario |", "| --- | --- | --- |"]
         lines += [
-            f"| {_cell(o['name'])} | {_value(o['value'], o['error'], o['unit'])} "
+            f"| {_cell(o['name'])} | {shown(o['value'], o['error'], o['unit'])} "
             f"| {_cell(o['scenario'])} |"
             for o in signoff.observations
         ]
@@ -150,7 +162,7 @@ def _drill(drill: dict[str, Any]) -> list[str]:
 
 def measured(m: Measurement) -> str:
     """Return value ± error with its unit."""
-    return _value(m.value, m.error, m.unit)
+    return shown(m.value, m.error, m.unit)
 
 
 def limit(m: Measurement) -> str:
@@ -158,14 +170,6 @@ def limit(m: Measurement) -> str:
     if m.limit is None:
         return "-"
     return f"{_SIGNS.get(m.relation, m.relation)} {m.limit:g} {m.unit}".strip()
-
-
-def _value(value: float | None, error: float, unit: str) -> str:
-    if value is None:
-        return "-"
-    if float(value).is_integer() and not error:
-        return f"{value:g} {unit}".strip()
-    return f"{value:.2f} ± {error:.2f} {unit}".strip()
 
 
 def _links(m: Measurement) -> str:

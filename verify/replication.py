@@ -18,11 +18,14 @@ import psycopg
 from psycopg import sql
 
 from fixtures.cluster.cluster import Cluster
+from fixtures.cluster.swarm import Snapshot
 from fixtures.errors import CutoverError, Unreachable
+from fixtures.stacks.catalogue import DATABASES
 from fixtures.waiting import Pending, Waited, how_long
 
 POSTGRES_PORT = 5432
 _STATEMENT_SECONDS = 10
+_DATABASE = "gibd"
 # read_only_sql_transaction (PostgreSQL manual, appendix A).
 READ_ONLY = "25006"
 
@@ -31,14 +34,14 @@ READ_ONLY = "25006"
 class Server:
     """Where one PostgreSQL server runs: its full service name and the database to use.
 
-    `password_of` is the service whose secret holds the user's password: a replica has none of its
-    own, it has its primary's roles.
+    `password_of` is the service whose secret holds the user's password.
     """
 
     service: str
     password_of: str
-    database: str = "gibd"
+    database: str = _DATABASE
     user: str = "postgres"
+    port: int = POSTGRES_PORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +72,11 @@ def connected(cluster: Cluster, server: Server) -> Iterator[psycopg.Connection[A
     Raises `Unreachable` when it does not accept the connection, or drops it on the way.
     """
     password = read_password(cluster, server)
-    with cluster.reach(server.service, POSTGRES_PORT, socket_name=f".s.PGSQL.{POSTGRES_PORT}") as s:
+    with cluster.reach(server.service, server.port, socket_name=f".s.PGSQL.{server.port}") as s:
         try:
             connection = psycopg.connect(
                 host=str(s.parent),
-                port=POSTGRES_PORT,
+                port=server.port,
                 dbname=server.database,
                 user=server.user,
                 password=password,
@@ -155,6 +158,11 @@ class Pair:
     replica: Server
     name: str
 
+    def reversed(self) -> Pair:
+        """The same two servers with their roles swapped."""
+        # A server's application_name is its name in the stack file.
+        return Pair(self.replica, self.primary, self.primary.service.partition("_")[2])
+
     def problems(self, cluster: Cluster) -> list[str]:
         """Ask both ends now whether the primary streams to this replica."""
         try:
@@ -188,12 +196,19 @@ class Pair:
         return last
 
 
+def server_of(snapshot: Snapshot, name: str) -> Server:
+    """Find a server by its name in the stack files. Raises `CutoverError`.
+
+    It is asked with its own secret: the other of its pair may be switched off.
+    """
+    full = snapshot.service_called(name).name
+    return Server(full, full, DATABASES.get(name, _DATABASE))
+
+
 def pair_of(cluster: Cluster, *, primary: str, replica: str) -> Pair:
-    """Find both services by their names in the stack files. Raises `CutoverError`."""
+    """Find both servers by their names in the stack files. Raises `CutoverError`."""
     snapshot = cluster.snapshot()
-    source = snapshot.service_called(primary).name
-    copy = snapshot.service_called(replica).name
-    return Pair(Server(source, source), Server(copy, source), replica)
+    return Pair(server_of(snapshot, primary), server_of(snapshot, replica), replica)
 
 
 def streams_from_new_start(cluster: Cluster, pair: Pair, start_before: datetime) -> bool | Pending:

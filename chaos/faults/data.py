@@ -15,15 +15,24 @@ _STREAMS_SECONDS: Final = 90.0
 _PSQL: Final = "psql -U postgres -d postgres -AtXq -v ON_ERROR_STOP=1"
 
 
-def _psql(container: str, statement: str) -> str:
+def psql(container: str, statement: str) -> str:
     """Return a command that runs SQL in a PostgreSQL container, over its socket."""
     return f'docker exec {container} {_PSQL} -c "{statement}"'
+
+
+def current_container(service: str) -> str:
+    """Return shell text that sets `c` to the service's container here; exit 1 without one."""
+    return (
+        f"c=$(docker ps -q --filter label=com.docker.swarm.service.name={service}"
+        " | head -n 1)\n"
+        '[ -n "$c" ] || exit 1\n'
+    )
 
 
 def _slots(container: str, columns: str, slot: str, condition: str = "") -> str:
     # `slot` was checked to be lower-case letters, digits and underscores.
     where = f"WHERE slot_name = '{slot}'{condition}"
-    return _psql(container, f"SELECT {columns} FROM pg_replication_slots {where}")  # noqa: S608
+    return psql(container, f"SELECT {columns} FROM pg_replication_slots {where}")  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -78,8 +87,8 @@ class SlotDropped(Fault):
             self.slot,
             " AND active_pid IS NOT NULL",
         )
-        drop = _psql(task.container, f"SELECT pg_drop_replication_slot('{self.slot}')")
-        make = _psql(
+        drop = psql(task.container, f"SELECT pg_drop_replication_slot('{self.slot}')")
+        make = psql(
             task.container, f"SELECT pg_create_physical_replication_slot('{self.slot}', true)"
         )
         step = Shell(
@@ -112,7 +121,7 @@ class WalReceiverStopped(Fault):
             f"pid=$(docker top {task.container} -eo pid,args | awk '/walreceiver/ {{ print $1 }}'"
             " | head -n 1)\n"
         )
-        streaming = _psql(
+        streaming = psql(
             task.container, "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'"
         )
         step = Shell(
@@ -150,7 +159,7 @@ class ReplicaPromoted(Fault):
         task = first_task(view, self.service)
         service = view.service(self.service)
         recovery = "SELECT pg_is_in_recovery()"
-        if view.read(task.node, _psql(task.container, recovery)) != "t":
+        if view.read(task.node, psql(task.container, recovery)) != "t":
             raise BadArgument("is no replica", where=f"service {self.service}")
         data = view.read(
             task.node,
@@ -159,18 +168,14 @@ class ReplicaPromoted(Fault):
         if not re.fullmatch(r"/[A-Za-z0-9._/-]{8,}", data):
             raise BadArgument(f"has its data at {data!r}", where=f"service {self.service}")
         # Whatever container Swarm has put in its place by then.
-        current = (
-            f"c=$(docker ps -q --filter label=com.docker.swarm.service.name={service}"
-            " | head -n 1)\n"
-            '[ -n "$c" ] || exit 1\n'
-        )
-        is_replica = _psql('"$c"', recovery)
-        streaming = _psql(
+        current = current_container(service)
+        is_replica = psql('"$c"', recovery)
+        streaming = psql(
             '"$c"', "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'"
         )
         step = Shell(
             task.node,
-            do=_psql(task.container, "SELECT pg_promote(true, 30)") + "\n",
+            do=psql(task.container, "SELECT pg_promote(true, 30)") + "\n",
             undo=(
                 f'{current}is=$({is_replica}) || exit 1\n[ "$is" = f ] || exit 0\n'
                 # Emptied while it is stopped: nothing writes into what is taken away.
@@ -178,7 +183,7 @@ class ReplicaPromoted(Fault):
                 f'docker pause "$c"\nrm -rf "/proc/$root/root{data}"\ndocker kill "$c"\n'
             ),
             in_force=(
-                f"is=$({_psql(task.container, recovery)}) || exit 2\n"
+                f"is=$({psql(task.container, recovery)}) || exit 2\n"
                 'echo "in recovery: $is"\n[ "$is" = f ]\n'
             ),
             gone=f'{current}n=$({streaming}) || exit 1\necho "$n streaming"\n[ "$n" = 1 ]\n',

@@ -9,7 +9,8 @@ Feature: The remote copies are enough, and outlive the local ones
 
   @blocker
   Scenario: A restore needs the backup host only
-    Given these are backed up
+    Given the report compares this, "Backups on the backup host", as done by "the plan's jobs, mended"
+    And these are backed up
       | source                                  | job             |
       | the database gibd of gibd-postgres      | postgres-backup |
       | the keys of gibd-redis                  | redis-backup    |
@@ -19,6 +20,7 @@ Feature: The remote copies are enough, and outlive the local ones
     And no link on the backup host leads nowhere
     And on the backup host each is whole and holds what was written
     And from the backup host each restores on another node, with nothing lost or changed
+    And the report notes how long runs of postgres-backup, redis-backup, volume-backup, remote-backup take, and the room of the copies
 
   @critical
   Scenario: Lost local copies do not take the remote ones along

@@ -15,6 +15,9 @@ Feature: Service discovery
       | ws-discovery          |
       | gibd-postgres         |
       | gibd-postgres-replica |
+      | postgres              |
+      | postgres-replica      |
+      | pgbouncer             |
       | gibd-redis            |
       | redis-replica         |
       | canary                |

@@ -41,8 +41,11 @@ Feature: Cluster formation
       | service               | place                 |
       | gibd-postgres         | node hppavilion       |
       | gibd-postgres-replica | node wsasus           |
+      | postgres              | node hppavilion       |
+      | postgres-replica      | node wsasus           |
       | gibd-redis            | node hppavilion       |
       | redis-replica         | node wsasus           |
+      | pgbouncer             | label production=true |
       | edge                  | label production=true |
       | ws-gateway            | label production=true |
       | ws-company            | label production=true |

@@ -9,6 +9,8 @@ Feature: Automatic failover
       | service               |
       | gibd-postgres         |
       | gibd-postgres-replica |
+      | postgres              |
+      | postgres-replica      |
       | gibd-redis            |
       | redis-replica         |
     And the canary has a task on every node

@@ -14,6 +14,8 @@ Feature: A node that is cut off goes on by itself
       | service               |
       | gibd-postgres         |
       | gibd-postgres-replica |
+      | postgres              |
+      | postgres-replica      |
       | gibd-redis            |
       | redis-replica         |
     When the worker is isolated and watched for 60 seconds

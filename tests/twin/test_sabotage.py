@@ -129,7 +129,9 @@ def test_a_replica_that_does_not_stream(
 ) -> None:
     pair = pair_of(cluster, primary="gibd-postgres", replica="gibd-postgres-replica")
     with replica_following(cluster, pair, conninfo):
-        outcome = run_features("features/replication/postgresql.feature", "-k", "right_replica")
+        outcome = run_features(
+            "features/replication/postgresql.feature", "-k", "right_replica and gibd"
+        )
     assert outcome.status == 1
     assert outcome.verdicts("PostgreSQL streams to the replica") == ["missed"]
     assert "receiver is absent" in outcome.reason("PostgreSQL streams to the replica")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
-from load.outages import Edge, Outage, availability, outages, recovery, time_served
+from load.outages import Edge, Outage, availability, in_vain, outages, recovery, time_served
 from load.samples import Sample
 from tests.unit.load_builders import series
 
@@ -203,3 +204,12 @@ def test_too_few_requests_prove_nothing(pattern: str) -> None:
     result = recovery(series(pattern, start=1.0), 1.0, 0.0)
     assert result.n == 0
     assert result.reason == f"only {len(pattern)} requests since the fault"
+
+
+def test_a_recovery_that_did_not_come_is_over_what_was_waited_for() -> None:
+    last = recovery(series("+" * 10 + "-" * 20), 1.0, 0.0)
+    assert last.seconds < 2  # the newest requests were still under way
+    found = in_vain(last, 2.001, "")
+    assert (found.seconds, found.reason) == (2.001, "not served again for good")
+    assert in_vain(replace(last, reason=""), 2.001, "none was sent").reason == "none was sent"
+    assert in_vain(replace(last, seconds=3.0), 2.001, "").seconds == 3.0

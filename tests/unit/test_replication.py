@@ -173,7 +173,9 @@ def both_run() -> Snapshot:
     )
 
 
-PAIR = Pair(Server("shop_db", "shop_db"), Server("shop_db-replica", "shop_db"), "db-replica")
+PAIR = Pair(
+    Server("shop_db", "shop_db"), Server("shop_db-replica", "shop_db-replica"), "db-replica"
+)
 
 
 def primary(query: str) -> Sequence[tuple[Any, ...]]:
@@ -208,7 +210,7 @@ def test_the_replica_is_opened_with_the_primarys_password(monkeypatch: pytest.Mo
     database = with_answers(monkeypatch)
     with replication.connected(database, PAIR.replica):
         pass
-    assert database.passwords_read == ["shop_db"]
+    assert database.passwords_read == ["shop_db-replica"]
     assert database.options["password"] == "s3cret"
     assert database.options["host"] == "/sockets/shop_db-replica"
 
@@ -324,7 +326,7 @@ def test_a_replica_that_is_away_is_pending(monkeypatch: pytest.MonkeyPatch) -> N
 
     database.in_task = away
     outcome = replication.streams_from_new_start(database, PAIR, STARTED)
-    assert outcome == Pending("service shop_db: no running task")
+    assert outcome == Pending("service shop_db-replica: no running task")
 
 
 def refusing(error: Exception) -> Answer:

@@ -12,7 +12,7 @@ from fixtures.stacks.deploy import Settings
 from fixtures.stacks.validation import validate
 
 SETTINGS = Settings(
-    images={name: f"img/{name}" for name in ("web", "postgres", "redis", "haproxy")}
+    images={name: f"img/{name}" for name in ("web", "postgres", "pgbouncer", "redis", "haproxy")}
 )
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::-([^}]*))?")
 
@@ -155,13 +155,21 @@ def test_edge_template_has_room_for_the_tasks_of_an_update() -> None:
     }
 
 
-def test_replication_slot_is_named_after_the_replica() -> None:
-    environment = described(catalogue.service("gibd-postgres-replica"))["environment"]
-    slot = environment["REPLICA_NAME"].replace("-", "_")
-    assert (
-        f"pg_create_physical_replication_slot('{slot}')"
-        in catalogue.config_content("postgres-init.sh").decode()
-    )
+def test_the_servers_of_a_pair_know_each_other_and_one_database() -> None:
+    for name, database in catalogue.DATABASES.items():
+        here = described(catalogue.service(name))["environment"]
+        there = described(catalogue.service(here["PEER"]))["environment"]
+        assert (here["SELF"], here["PEER"]) == (name, there["SELF"])
+        assert {here["FIRST_ROLE"], there["FIRST_ROLE"]} == {"primary", "replica"}
+        assert here["POSTGRES_DB"] == there["POSTGRES_DB"] == database
+        assert here["FIRST_ROLE"] == ("replica" if name.endswith("-replica") else "primary")
+
+
+def test_every_postgres_server_can_lead() -> None:
+    for name in catalogue.DATABASES:
+        assert {"postgres_password", "replication_password"} <= set(
+            described(catalogue.service(name))["secrets"]
+        )
 
 
 def test_unknown_service_is_a_key_error() -> None:

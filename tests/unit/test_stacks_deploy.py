@@ -12,7 +12,7 @@ from fixtures.stacks import deploy as stacks
 from fixtures.stacks.deploy import Replicas, Settings
 from fixtures.waiting import NeverTrue
 
-IMAGES = {name: f"img/{name}" for name in ("web", "postgres", "redis", "haproxy")}
+IMAGES = {name: f"img/{name}" for name in ("web", "postgres", "pgbouncer", "redis", "haproxy")}
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""Writes that are acknowledged, and whether they are still there afterwards."""
