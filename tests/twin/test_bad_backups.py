@@ -15,6 +15,7 @@ from fixtures.waiting import Pending, eventually
 from tests.twin import backups_by_hand as hand
 from verify.backups import places, postgres, retention, subjects
 from verify.backups.comparing import Comparison
+from verify.backups.isolated import isolated
 from verify.backups.names import Backup, Tier, parse, tier_path
 from verify.backups.observed import Watched
 from verify.backups.retention import Rule
@@ -324,6 +325,22 @@ def test_an_archive_that_lost_something_of_its_files(
     )
     bad = copy(site.files, again)
     assert told in site.restored(site.files, bad)
+
+
+def test_an_instance_that_nobody_removes_ends_by_itself(site: Site) -> None:
+    """As when the harness is killed while it restores: its volume goes too."""
+    node = site.elsewhere
+    count = "docker volume ls --quiet | wc -l"
+    before = node.run(count).stdout
+    with isolated(node, site.image, ("sleep", "infinity"), lifetime=2) as container:
+        look = f"docker ps --all --quiet --filter name={container.name}"
+        assert node.run(look).stdout != ""
+        eventually(
+            lambda: node.run(look).stdout == "" or Pending("it is there"),
+            within=30,
+            what="the instance's own end",
+        )
+        assert node.run(count).stdout == before
 
 
 def test_keys_that_lost_their_expiry(site: Site) -> None:
