@@ -56,13 +56,21 @@ def lose_data_node(cluster: Cluster, chaos: Chaos, watched: list[Watched], write
     return Lost(at, at, writer, only.subject, [])
 
 
-@when("the database is started empty on another node and restored from the backup host")
-def restore_elsewhere(cluster: Cluster, lost: Lost, request: pytest.FixtureRequest) -> None:
+@when(
+    parsers.parse(
+        "the database is started empty on another node, without {replica}, "
+        "and restored from the backup host"
+    )
+)
+def restore_elsewhere(
+    cluster: Cluster, lost: Lost, request: pytest.FixtureRequest, replica: str
+) -> None:
     """From the newest complete copy there."""
     home = places.data_node(cluster)
     source = lost.subject.source
     to = next(n for n in cluster.nodes.values() if n.has_power and n is not home)
-    moved = Moved(cluster, source, home.name, to)
+    copy = cluster.snapshot().service_called(replica).name
+    moved = Moved(cluster, source, copy, home.name, to)
     request.addfinalizer(moved.put_back)
     container = moved.start_empty()
     store = places.remote(cluster)

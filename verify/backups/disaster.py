@@ -91,10 +91,15 @@ def loss(acknowledged: dict[str, float], present: set[str], lost_at: float) -> L
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The database's service, its usual node and the one where it starts empty."""
+    """The database's service, its usual node and the one where it starts empty.
+
+    `replica` is the service (full name) that holds a copy: it goes meanwhile. An empty primary does
+    not start beside a standby that has the data, and a disaster that left one needs no backup.
+    """
 
     cluster: Cluster
     source: Postgres
+    replica: str
     home: str
     to: Node
 
@@ -106,6 +111,12 @@ class Moved:
         if not self.cluster.is_twin:
             raise CannotProve("a server's database is not moved", where=self.source.service)
         self._forget_volume()
+        self._scale_replica(0)
+        eventually(
+            lambda: not self._replicas() or Pending("it still runs"),
+            within=_START_SECONDS,
+            what=f"{self.replica} gone",
+        )
         self._constrain(self.home, self.to.name)
         return eventually(
             self._accepting,
@@ -116,8 +127,9 @@ class Moved:
         )
 
     def put_back(self) -> None:
-        """Have it run on its usual node again, on its own volume; the other volume goes."""
+        """Have both run as usual again, on their own volumes; the other volume goes."""
         self._constrain(self.to.name, self.home)
+        self._scale_replica(1)
         eventually(
             self._forgotten, within=_START_SECONDS, what="the new volume gone", retry_on=_RETRIED
         )
@@ -129,6 +141,18 @@ class Moved:
             "pg_isready", "--quiet", "--host", "127.0.0.1", timeout=10, check=False
         )
         return container if ready.rc == 0 else Pending(f"pg_isready ended with {ready.rc}")
+
+    def _replicas(self) -> list[str]:
+        """The nodes with power on which the replica still runs."""
+        snapshot = self.cluster.snapshot()
+        on = [snapshot.hostname_of(t.node_id) for t in snapshot.tasks_of(self.replica) if t.running]
+        return [name for name in on if self.cluster.node(name).has_power]
+
+    def _scale_replica(self, replicas: int) -> None:
+        self.cluster.leader().run(
+            f"docker service update --quiet --detach --replicas {replicas} {self.replica}",
+            timeout=_UPDATE_SECONDS,
+        )
 
     def _constrain(self, off: str, on: str) -> None:
         self.cluster.leader().run(
