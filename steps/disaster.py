@@ -52,7 +52,6 @@ def lose_data_node(cluster: Cluster, chaos: Chaos, watched: list[Watched], write
     assert isinstance(only.subject, PostgresSubject)
     at = chaos.begin(PowerOff(places.data_node(cluster).name)).instant.at
     writer.stop()
-    only.mark = ""  # it went with the node, and comes back with it
     return Lost(at, at, writer, only.subject, [])
 
 
@@ -63,7 +62,7 @@ def lose_data_node(cluster: Cluster, chaos: Chaos, watched: list[Watched], write
     )
 )
 def restore_elsewhere(
-    cluster: Cluster, lost: Lost, request: pytest.FixtureRequest, replica: str
+    cluster: Cluster, chaos: Chaos, lost: Lost, request: pytest.FixtureRequest, replica: str
 ) -> None:
     """From the newest complete copy there."""
     home = places.data_node(cluster)
@@ -71,7 +70,12 @@ def restore_elsewhere(
     to = next(n for n in cluster.nodes.values() if n.has_power and n is not home)
     copy = cluster.snapshot().service_called(replica).name
     moved = Moved(cluster, source, copy, home.name, to)
-    request.addfinalizer(moved.put_back)
+
+    def put_back() -> None:
+        chaos.heal()  # first: the service's own node has to be there
+        moved.put_back()
+
+    request.addfinalizer(put_back)
     container = moved.start_empty()
     store = places.remote(cluster)
     dump = store.backups(lost.subject.kind, source.database)[-1]
@@ -114,4 +118,5 @@ def bounded_loss(cluster: Cluster, lost: Lost, seconds: float, measure: Any) -> 
         limit=seconds,
         unit="s",
         n=gone.acknowledged if found else 0,
+        reason="" if gone.acknowledged else lost.writer.ended_by,
     )
