@@ -136,7 +136,6 @@ def fresh(
             limit=periods,
             unit="periods",
             error=age.error,
-            n=int(age.periods is not None),
             reason=age.reason,
         )
 
@@ -161,7 +160,9 @@ def judge_restore(measure: Any, criterion: str, found: Comparison) -> None:
         measure.inconclusive(
             criterion, f"all of it changed while it was backed up: {', '.join(found.blind)}"
         )
-    measure.violations(criterion, found.problems, checked=found.compared.total())
+    # What a restore complained of counts, though there was nothing that could be compared.
+    checked = max(found.compared.total(), len(found.problems))
+    measure.violations(criterion, found.problems, checked=checked)
 
 
 # -- recovery time -----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from chaos.faults.node import PowerOff
 from chaos.session import Chaos
 from fixtures.cluster.cluster import Cluster
 from fixtures.errors import Unreachable
-from fixtures.waiting import Pending, how_long
+from fixtures.waiting import Pending, Waited, how_long
 from verify.backups import disaster, places
 from verify.backups.disaster import Moved, Writer
 from verify.backups.observed import Watched
@@ -21,9 +22,10 @@ from verify.backups.subjects import PostgresSubject
 
 @dataclass
 class Lost:
-    """When the node was lost (monotonic seconds), and what the restore found wrong."""
+    """When the node was lost and the restore had ended (monotonic seconds), and its complaints."""
 
     at: float
+    restored_at: float
     writer: Writer
     subject: PostgresSubject
     complaints: list[str]
@@ -50,22 +52,35 @@ def lose_data_node(cluster: Cluster, chaos: Chaos, watched: list[Watched], write
     assert isinstance(only.subject, PostgresSubject)
     at = chaos.begin(PowerOff(places.data_node(cluster).name)).instant.at
     writer.stop()
-    only.mark = ""  # it went with the node, and comes back with it
-    return Lost(at, writer, only.subject, [])
+    return Lost(at, at, writer, only.subject, [])
 
 
-@when("the database is started empty on another node and restored from the backup host")
-def restore_elsewhere(cluster: Cluster, lost: Lost, request: pytest.FixtureRequest) -> None:
+@when(
+    parsers.parse(
+        "the database is started empty on another node, without {replica}, "
+        "and restored from the backup host"
+    )
+)
+def restore_elsewhere(
+    cluster: Cluster, chaos: Chaos, lost: Lost, request: pytest.FixtureRequest, replica: str
+) -> None:
     """From the newest complete copy there."""
     home = places.data_node(cluster)
     source = lost.subject.source
     to = next(n for n in cluster.nodes.values() if n.has_power and n is not home)
-    moved = Moved(cluster, source, home.name, to)
-    request.addfinalizer(moved.put_back)
+    copy = cluster.snapshot().service_called(replica).name
+    moved = Moved(cluster, source, copy, home.name, to)
+
+    def put_back() -> None:
+        chaos.heal()  # first: the service's own node has to be there
+        moved.put_back()
+
+    request.addfinalizer(put_back)
     container = moved.start_empty()
     store = places.remote(cluster)
     dump = store.backups(lost.subject.kind, source.database)[-1]
     lost.complaints = disaster.restore_into(container, store, dump, source)
+    lost.restored_at = time.monotonic()
 
 
 @then(parsers.parse("{application} writes to it again within {limit:g} seconds of the loss"))
@@ -74,13 +89,15 @@ def writes_again(
 ) -> None:
     """Through the application's own connection, by the database's name."""
     measure.violations("restore after the disaster", lost.complaints, checked=1)
+    until_restored = lost.restored_at - lost.at
     took = how_long(
         lambda: disaster.application_writes(cluster, application),
-        within=limit,
-        since=lost.at,
+        within=max(0.0, limit - until_restored),
+        since=lost.restored_at,
         what=f"{application} writes again",
     )
-    measure.duration("recovery time after the disaster", took, limit=limit)
+    whole = Waited(until_restored + took.seconds, took.error, took.reason)
+    measure.duration("recovery time after the disaster", whole, limit=limit)
 
 
 @then(parsers.parse("no more than the last {seconds:g} seconds of what was acknowledged is lost"))
@@ -101,4 +118,5 @@ def bounded_loss(cluster: Cluster, lost: Lost, seconds: float, measure: Any) -> 
         limit=seconds,
         unit="s",
         n=gone.acknowledged if found else 0,
+        reason="" if gone.acknowledged else lost.writer.ended_by,
     )

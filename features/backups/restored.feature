@@ -23,11 +23,12 @@ Feature: Backups restore
 
   @critical
   Scenario: Recovery within the hour
-    The plan: "Backup Recovery Time < 1 hour". It names no size of the databases; 20 GB is an
-    assumption, to be replaced by yours. A line through the sizes here is extended to it.
+    The plan: "Backup Recovery Time < 1 hour". It names no size of the databases, only their memory of
+    3 and 2 GB; 10 GB is an assumption, to be replaced by yours. A line through the sizes here is
+    extended to it.
 
     When the database gibd of gibd-postgres of these sizes is restored 2 times each from the backup host, which has each within 6 periods of its schedule
       | megabytes |
       | 20        |
       | 80        |
-    Then recovering 20 GB would take at most 3600 seconds
+    Then recovering 10 GB would take at most 3600 seconds

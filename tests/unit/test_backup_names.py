@@ -72,8 +72,8 @@ def test_the_newest_counts_and_its_age_is_in_periods() -> None:
     assert (found.periods, found.error) == (0.5, 1 / 60)
 
 
-def test_no_backup_has_no_age() -> None:
-    assert age([], NOW, 60).periods is None
+def test_no_backup_is_older_than_any_limit() -> None:
+    assert age([], NOW, 60).periods == float("inf")
 
 
 def test_old_content_under_a_new_name_is_old() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shlex
 import threading
 import time
@@ -50,10 +51,14 @@ class Loss:
 
 
 class Writer:
-    """Commits a row every `every` seconds, and keeps when each was acknowledged (monotonic)."""
+    """Commits a row every `every` seconds, and keeps when each was acknowledged (monotonic).
+
+    `ended_by` is why it stopped by itself: the loss of the node, or what keeps it from proving any.
+    """
 
     def __init__(self, cluster: Cluster, source: Postgres, *, every: float) -> None:
         self.acknowledged: dict[str, float] = {}
+        self.ended_by = ""
         self._cluster, self._source, self._every = cluster, source, every
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._write, daemon=True)
@@ -72,14 +77,12 @@ class Writer:
         insert = sql.SQL("insert into {} (token) values (%s)").format(sql.Identifier(MARKS))
         try:
             with connected(self._cluster, server) as connection:
-                number = 0
                 while not self._stop.wait(self._every):
-                    token = f"write-{number}"
+                    token = secrets.token_hex(16)
                     connection.execute(insert, [token])
                     self.acknowledged[token] = time.monotonic()
-                    number += 1
-        except (CutoverError, psycopg.Error):
-            return  # the node was lost: what was acknowledged is known
+        except (CutoverError, psycopg.Error) as error:
+            self.ended_by = " ".join(str(error).split())
 
 
 def loss(acknowledged: dict[str, float], present: set[str], lost_at: float) -> Loss:
@@ -89,14 +92,20 @@ def loss(acknowledged: dict[str, float], present: set[str], lost_at: float) -> L
     return Loss(len(before), len(missing), lost_at - min(missing) if missing else 0.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Moved:
-    """The database's service, its usual node and the one where it starts empty."""
+    """The database's service, its usual node and the one where it starts empty.
+
+    `replica` is the service (full name) that holds a copy: it goes meanwhile. An empty primary does
+    not start beside a standby that has the data, and a disaster that left one needs no backup.
+    """
 
     cluster: Cluster
     source: Postgres
+    replica: str
     home: str
     to: Node
+    failure_action: str = ""
 
     def start_empty(self) -> Container:
         """Have the service run on the other node, on a volume that is new; returns where.
@@ -105,10 +114,19 @@ class Moved:
         """
         if not self.cluster.is_twin:
             raise CannotProve("a server's database is not moved", where=self.source.service)
-        self._forget_volume()
+        form = "{{.Spec.UpdateConfig.FailureAction}}"
+        inspect = f"docker service inspect --format '{form}' {self.source.service}"
+        self.failure_action = self.cluster.leader().run(inspect).stdout.strip()
+        self._forget()
+        self._scale_replica(0)
+        eventually(
+            lambda: not self._replicas() or Pending("it still runs"),
+            within=_START_SECONDS,
+            what=f"{self.replica} gone",
+        )
         self._constrain(self.home, self.to.name)
         return eventually(
-            self._accepting,
+            lambda: self._accepting(self.to.name),
             within=_START_SECONDS,
             every=0.5,
             what=f"{self.source.service} empty on {self.to.name}",
@@ -116,44 +134,68 @@ class Moved:
         )
 
     def put_back(self) -> None:
-        """Have it run on its usual node again, on its own volume; the other volume goes."""
+        """Have both run as usual again, on their own volumes; the other volume goes."""
         self._constrain(self.to.name, self.home)
+        self._scale_replica(1)
+        self._forget()
         eventually(
-            self._forgotten, within=_START_SECONDS, what="the new volume gone", retry_on=_RETRIED
+            lambda: self._accepting(self.home),
+            within=_START_SECONDS,
+            every=0.5,
+            what=f"{self.source.service} on {self.home} again",
+            retry_on=_RETRIED,
         )
+        if self.failure_action:
+            self._update(f"--update-failure-action {self.failure_action}", self.source.service)
 
-    def _accepting(self) -> Container | Pending:
-        node, task = self.cluster.a_task(self.source.service, on=self.to.name)
+    def _accepting(self, on: str) -> Container | Pending:
+        node, task = self.cluster.a_task(self.source.service, on=on)
         container = Container(node, task.container_id)
         ready = container.run(
             "pg_isready", "--quiet", "--host", "127.0.0.1", timeout=10, check=False
         )
         return container if ready.rc == 0 else Pending(f"pg_isready ended with {ready.rc}")
 
+    def _replicas(self) -> list[str]:
+        """The nodes with power on which the replica still runs."""
+        snapshot = self.cluster.snapshot()
+        on = [snapshot.hostname_of(t.node_id) for t in snapshot.tasks_of(self.replica) if t.running]
+        return [name for name in on if self.cluster.node(name).has_power]
+
+    def _scale_replica(self, replicas: int) -> None:
+        self._update(f"--replicas {replicas}", self.replica)
+
     def _constrain(self, off: str, on: str) -> None:
-        self.cluster.leader().run(
-            f"docker service update --quiet --detach"
+        # A task that fails while its node boots must not have Swarm roll back to the other node.
+        self._update(
+            "--update-failure-action continue"
             f" --constraint-rm {shlex.quote(f'node.hostname == {off}')}"
-            f" --constraint-add {shlex.quote(f'node.hostname == {on}')} {self.source.service}",
-            timeout=_UPDATE_SECONDS,
+            f" --constraint-add {shlex.quote(f'node.hostname == {on}')}",
+            self.source.service,
+        )
+
+    def _update(self, change: str, service: str) -> None:
+        self.cluster.leader().run(
+            f"docker service update --quiet --detach {change} {service}", timeout=_UPDATE_SECONDS
         )
 
     def _volume(self) -> str:
         # Swarm names a stack's volume STACK_VOLUME, and the volume is called as its service.
         return f"{self.source.service}-data"
 
-    def _forget_volume(self) -> None:
-        self.to.run(f"docker volume rm --force {self._volume()}", timeout=_UPDATE_SECONDS)
-
-    def _forgotten(self) -> bool:
-        # A container that ended holds its volume until Swarm cleans up: it is of the old task only.
-        self.to.run(
-            f"docker ps --all --quiet --filter volume={self._volume()} --filter status=exited"
-            " | xargs -r docker rm --volumes",
-            timeout=_UPDATE_SECONDS,
+    def _forget(self) -> None:
+        """Remove the other node's volume, left by this or an earlier drill."""
+        volume = self._volume()
+        # A container that ended holds its volume until Swarm cleans up.
+        ended = f"docker ps --all --quiet --filter volume={volume} --filter status=exited"
+        remove = f"{ended} | xargs -r docker rm --volumes && docker volume rm --force {volume}"
+        eventually(
+            lambda: self.to.run(remove, timeout=_UPDATE_SECONDS),
+            within=_START_SECONDS,
+            every=0.5,
+            what=f"volume {volume} gone from {self.to.name}",
+            retry_on=_RETRIED,
         )
-        self._forget_volume()
-        return True
 
 
 def restore_into(container: Container, store: Store, dump: Backup, source: Postgres) -> list[str]:

@@ -7,6 +7,7 @@ name and the moment that the content itself shows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,10 +19,10 @@ from verify.backups.names import Backup
 class Age:
     """`periods` of the schedule since the newest backup; `reason` says what made it so old.
 
-    `periods` is None when there is no backup.
+    Without any backup it is infinite.
     """
 
-    periods: float | None
+    periods: float
     error: float
     reason: str
 
@@ -40,11 +41,11 @@ def age(
     the second. A name from the future is no proof of anything: its age counts as infinite.
     """
     if not found:
-        return Age(None, 0.0, "there is no backup")
+        return Age(math.inf, 0.0, "there is no backup")
     newest = max(found)
     by_name = (now - newest.taken).total_seconds()
     if by_name < -1:
-        return Age(float("inf"), 0.0, f"{newest.path} says that it is of the future")
+        return Age(math.inf, 0.0, f"{newest.path} says that it is of the future")
     if content is not None:
         by_content = (now - content).total_seconds()
         if by_content > by_name + content_error:

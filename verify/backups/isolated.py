@@ -51,18 +51,19 @@ def isolated(
     *,
     environment: str = "",
     mounts: Sequence[str] = (),
+    lifetime: float = LIFETIME_SECONDS,
 ) -> Iterator[Container]:
     """Run `command` in a container of `image` that nothing can reach; it goes in the end.
 
     `environment` is lines of NAME=value, which no command line shows; `mounts` are as `docker run
-    --volume` takes them. Raises what `Node.run` does.
+    --volume` takes them. It ends by itself after `lifetime` seconds. Raises what `Node.run` does.
     """
     name = f"cutover-restore-{secrets.token_hex(4)}"
     start = [
         *("docker", "run", "--detach", "--rm", "--name", name, "--network", "none"),
         *("--pull", "never", "--label", f"{OWNED_LABEL}=true", "--env-file", "/dev/stdin"),
         *(f"--volume={mount}" for mount in mounts),
-        *("--entrypoint", "timeout", image, "-k", "5", str(LIFETIME_SECONDS), *command),
+        *("--entrypoint", "timeout", image, "-k", "5", f"{lifetime:.0f}", *command),
     ]
     try:
         node.run(shlex.join(start), stdin=environment.encode(), timeout=_START_SECONDS)

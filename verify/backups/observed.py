@@ -95,7 +95,10 @@ class Watched:
         One whose content says that it was made before `begin` is an old one under a new name.
         """
         backup = self.found()
-        found = self.subject.look(store, backup, self.before, node=node, mark=self.mark)
+        try:
+            found = self.subject.look(store, backup, self.before, node=node, mark=self.mark)
+        except (CommandFailed, NothingThere) as gone:
+            return [str(gone)]
         assert self.since is not None
         if found.made is not None and found.made < self.since - _SECOND:
             late = (self.since - found.made).total_seconds()
@@ -109,10 +112,7 @@ class Watched:
         """
         problems: list[str] = []
         for store in stores:
-            try:
-                found = self.look(store, node=node)
-            except CommandFailed as error:
-                found = [error.what]
+            found = self.look(store, node=node)
             if not found:
                 return store, problems
             problems += [f"{store}: {problem}" for problem in found]
@@ -120,7 +120,10 @@ class Watched:
 
     def age(self, store: Store, *, node: Node) -> Age:
         """Return how old the newest backup in `store` is, by its name and its content."""
-        found = store.backups(self.subject.kind, self.subject.database)
+        try:
+            found = store.backups(self.subject.kind, self.subject.database)
+        except NothingThere:
+            found = []
         made = None
         if found:
             made = self.subject.look(store, found[-1], self.before, node=node).made
@@ -128,9 +131,12 @@ class Watched:
 
     def restore(self, store: Store, *, node: Node) -> Comparison:
         """Restore the awaited backup from `store` on `node`, and compare it with the source."""
-        with self.subject.restored(store, self.found(), node=node) as restored:
-            until = self.local.now() + timedelta(minutes=1)
-            return compared(self.subject, self.before, self.after, restored, until)
+        try:
+            with self.subject.restored(store, self.found(), node=node) as restored:
+                until = self.local.now() + timedelta(minutes=1)
+                return compared(self.subject, self.before, self.after, restored, until)
+        except NothingThere as gone:
+            return Comparison([str(gone)])
 
     def found(self) -> Backup:
         """Return the backup that `wait` found."""

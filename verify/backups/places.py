@@ -6,7 +6,7 @@ from fixtures.cluster.cluster import Cluster, Node
 from fixtures.cluster.inventory import Backups
 from fixtures.errors import CannotProve
 from verify.backups.names import snapshots
-from verify.backups.store import Store
+from verify.backups.store import NothingThere, Store
 
 _SNAPSHOTS = "snapshots"
 
@@ -28,7 +28,10 @@ def remote(cluster: Cluster) -> Store:
 
 def remote_snapshots(cluster: Cluster) -> list[Store]:
     """Return every copy that the backup host has: the newest complete one, then newest first."""
-    paths = [entry.path for entry in _on_backup_host(cluster, _SNAPSHOTS).entries()]
+    try:
+        paths = [entry.path for entry in _on_backup_host(cluster, _SNAPSHOTS).entries()]
+    except NothingThere:  # another layout: then `latest` is all there is
+        paths = []
     found = [_on_backup_host(cluster, f"{_SNAPSHOTS}/{name}") for name in snapshots(paths)]
     return [remote(cluster), *found]
 

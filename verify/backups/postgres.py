@@ -14,14 +14,16 @@ from fixtures.cluster.cluster import Cluster, Node
 from fixtures.errors import CutoverError
 from fixtures.waiting import Pending, eventually
 from verify.backups.comparing import Fingerprint
-from verify.backups.isolated import Container, isolated
+from verify.backups.isolated import LIFETIME_SECONDS, Container, isolated
 from verify.backups.names import Backup, Kind
 from verify.backups.store import Store
 
 _FINGERPRINT: Final = Path(__file__).with_name("postgres_fingerprint.sql").read_bytes()
 _FINGERPRINT_SECONDS: Final = 300.0
 _START_SECONDS: Final = 60.0
-RESTORE_SECONDS: Final = 600.0
+# A restore may take so long, or what its compressed dump needs at so many bytes a second.
+_RESTORE_SECONDS: Final = 600.0
+_SLOWEST_BYTES: Final = 500_000
 _SHOWN: Final = 5
 #: The harness's own table in the source, while a scenario looks for a mark in its backups.
 MARKS: Final = "cutover_backup_marks"
@@ -126,7 +128,8 @@ def restored(
     What the restore itself complains of is in the result. Raises `CutoverError` when it could not
     be tried.
     """
-    with server(node, image, user) as container:
+    lifetime = patience(store, dump) + LIFETIME_SECONDS
+    with server(node, image, user, lifetime=lifetime) as container:
         complaints = []
         if roles is not None:
             complaints += load(store, roles, container, "postgres", user, stop=False)
@@ -136,13 +139,13 @@ def restored(
 
 
 @contextlib.contextmanager
-def server(node: Node, image: str, user: str = "postgres") -> Iterator[Container]:
-    """Run an empty PostgreSQL of `image` on `node` that nothing can reach."""
+def server(node: Node, image: str, user: str, *, lifetime: float) -> Iterator[Container]:
+    """Run an empty PostgreSQL of `image` on `node` that nothing can reach, for `lifetime` s."""
     environment = (
         f"POSTGRES_USER={user}\nPOSTGRES_DB=postgres\nPOSTGRES_PASSWORD={secrets.token_hex(16)}\n"
     )
     command = ("docker-entrypoint.sh", "postgres")
-    with isolated(node, image, command, environment=environment) as container:
+    with isolated(node, image, command, environment=environment, lifetime=lifetime) as container:
         eventually(
             lambda: _accepts(container, user),
             within=_START_SECONDS,
@@ -174,6 +177,12 @@ def complaints_of(stderr: str) -> list[str]:
     return lines[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
 
 
+def patience(store: Store, dump: Backup) -> float:
+    """Return for how many seconds a restore of the dump is waited for: by its size."""
+    size = next((e.size for e in store.entries() if e.path == dump.path), 0)
+    return max(_RESTORE_SECONDS, size / _SLOWEST_BYTES)
+
+
 def load(
     store: Store, backup: Backup, container: Container, database: str, user: str, *, stop: bool
 ) -> list[str]:
@@ -187,7 +196,7 @@ def load(
         backup.path,
         container.node,
         container.command("bash", "-c", script),
-        timeout=RESTORE_SECONDS,
+        timeout=patience(store, backup),
     )
     found = complaints_of(done.stderr)
     if done.rc != 0 and not found:

@@ -23,6 +23,10 @@ _ROW_BYTES: Final = 24 + 4 + 8 + 32 * _DIGESTS
 _GROW_SECONDS: Final = 300.0
 
 
+class RestoreFailed(AssertionError):
+    """The restore met errors, or the last row is not in what it restored."""
+
+
 def size(source: Postgres) -> int:
     """Return the database's size in bytes, as PostgreSQL counts it."""
     return int(_sql(source, "select pg_database_size(current_database())"))
@@ -57,7 +61,7 @@ def recover(
     """Restore from `store` on `node`, and time it from nothing to the first read.
 
     The first read is of the row `mark`, the last that was written before the backup. Raises
-    `CutoverError` when the restore met errors or the row is not there.
+    `RestoreFailed`, and `CutoverError` when it could not be tried.
     """
     roles = postgres.roles_for(store, dump)
     started = time.monotonic()
@@ -69,8 +73,8 @@ def recover(
         answer = "" if restored.complaints else restored.read(query).strip()
         answered = time.monotonic()
     if answer != "1":
-        raise CutoverError(
-            "; ".join(restored.complaints) or "the last row is not there", where=str(store)
+        raise RestoreFailed(
+            f"{store}: {'; '.join(restored.complaints) or 'the last row is not there'}"
         )
     return Point(size, answered - started, answered - asked)
 

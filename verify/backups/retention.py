@@ -70,7 +70,7 @@ def problems_since_first(
     first = min(days or of_tiers)
     older = [day for day in of_tiers if day < _start(Tier.MONTHLY, first)]
     first = min([first, *older])
-    return tier_problems(listed, database, rule, first=first, today=today), len(of_tiers)
+    return tier_problems(listed, database, rule, first=first, today=today), len(days + of_tiers)
 
 
 def age_problems(

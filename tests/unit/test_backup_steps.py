@@ -1,0 +1,182 @@
+"""Which verdict a backup step gives: a check that cannot fail, or fails wrongly, is a defect."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fixtures.cluster.machine import Machine
+from signoff.outcome import Inconclusive, Missed
+from signoff.recorder import Measure, Recorder
+from steps import backups
+from tests.unit.builders import Clock
+from tests.unit.local_machine import LocalConnection
+from verify.backups import places, recovery, retention
+from verify.backups.comparing import Comparison, Fingerprint
+from verify.backups.extrapolation import Point
+from verify.backups.names import Backup, Kind, Tier, tier_path
+from verify.backups.observed import Watched
+from verify.backups.retention import Rule
+from verify.backups.store import Store
+from verify.backups.subjects import Found
+
+HERE = Machine("here", LocalConnection())  # type: ignore[arg-type]
+NOW = datetime.now(UTC)
+CLUSTER: Any = SimpleNamespace(nodes={"n": SimpleNamespace(name="n", has_power=True)})
+
+
+@pytest.fixture
+def measure(tmp_path: Path) -> Measure:
+    return Measure(Recorder(tmp_path / "m.jsonl"), feature="f", scenario="s")
+
+
+@dataclass
+class Thing:
+    """A Redis that is backed up, as told."""
+
+    facts: Fingerprint = field(default_factory=lambda: {("value", "a"): "1"})
+    found: Found = field(default_factory=lambda: Found([]))
+    kind: Kind = Kind.REDIS
+    database: str = ""
+
+    def home(self) -> None:
+        return None
+
+    def fingerprint(self) -> Fingerprint:
+        return self.facts
+
+    def look(self, *_: object, **__: object) -> Found:
+        return self.found
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    (tmp_path / "redis").mkdir()
+    store = Store(HERE, str(tmp_path))
+    monkeypatch.setitem(backups.STORES, "data node", lambda cluster: store)
+    thing: Any = Thing()
+    return Watched(thing, store, period=20.0, since=NOW)
+
+
+def put(watched: Watched, taken: datetime) -> None:
+    path = Path(watched.local.path) / f"redis/redis-{taken:%Y%m%d-%H%M%S}.rdb"
+    path.write_bytes(b"")
+    os.utime(path, (1, 1))
+
+
+def test_a_backup_that_does_not_come_is_missed(
+    watched: Watched, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("fixtures.waiting.time", clock)
+    monkeypatch.setattr("verify.backups.observed.time", clock)
+    put(watched, NOW - timedelta(seconds=30))
+    with pytest.raises(Missed, match="no redis backup"):
+        backups.taken(CLUSTER, [watched], "data node", 2, measure)
+
+
+def test_a_store_that_is_not_there_is_missed(
+    watched: Watched, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("fixtures.waiting.time", clock)
+    monkeypatch.setattr("verify.backups.observed.time", clock)
+    gone = Store(HERE, f"{watched.local.path}/gone")
+    monkeypatch.setitem(backups.STORES, "data node", lambda cluster: gone)
+    with pytest.raises(Missed, match="NothingThere"):
+        backups.taken(CLUSTER, [watched], "data node", 2, measure)
+    watched.backup = Backup(NOW, Kind.REDIS, "redis/x")
+    with pytest.raises(Missed, match="there is no backup"):
+        backups.fresh(CLUSTER, [watched], "data node", 2, measure)
+
+
+def test_a_backup_that_came_is_met(watched: Watched, measure: Measure) -> None:
+    put(watched, NOW + timedelta(seconds=1))
+    backups.taken(CLUSTER, [watched], "data node", 2, measure)
+    assert watched.backup is not None
+    assert watched.after
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (Found(["it is cut"]), "it is cut"),
+        (Found([], NOW - timedelta(hours=1)), "it was made 3600 s before it was begun"),
+    ],
+)
+def test_one_that_is_not_whole_is_missed(
+    watched: Watched, measure: Measure, found: Found, told: str
+) -> None:
+    watched.backup = Backup(NOW, Kind.REDIS, "redis/x")
+    watched.subject.found = found  # type: ignore[attr-defined]
+    with pytest.raises(Missed, match=told):
+        backups.whole(CLUSTER, [watched], "data node", measure)
+
+
+def test_an_old_one_is_missed_and_a_fresh_one_met(watched: Watched, measure: Measure) -> None:
+    put(watched, NOW - timedelta(seconds=90))
+    with pytest.raises(Missed):
+        backups.fresh(CLUSTER, [watched], "data node", 2, measure)
+    put(watched, NOW)
+    backups.fresh(CLUSTER, [watched], "data node", 2, measure)
+
+
+SOUND = Comparison([], Counter(rows=3), Counter())
+
+
+@pytest.mark.parametrize(
+    ("found", "end"),
+    [
+        (replace(SOUND, problems=["rows of a: 0"]), Missed),
+        (Comparison(["it does not start"]), Missed),
+        (replace(SOUND, incomparable=Counter(checksum=1)), Inconclusive),
+        (replace(SOUND, problems=["x"], incomparable=Counter(checksum=1)), Missed),
+        (Comparison(), Inconclusive),
+    ],
+    ids=["differs", "nothing there", "all checksums changed", "differs all the same", "no facts"],
+)
+def test_a_restore_is_judged(measure: Measure, found: Comparison, end: type[Exception]) -> None:
+    with pytest.raises(end):
+        backups.judge_restore(measure, "restored", found)
+
+
+def test_a_restore_of_which_some_changed_meanwhile_is_met(measure: Measure) -> None:
+    backups.judge_restore(measure, "restored", replace(SOUND, incomparable=Counter(rows=1)))
+
+
+@pytest.mark.parametrize(
+    ("slow", "error", "end"), [(100.0, 0.1, Missed), (40.0, 9.0, Inconclusive)]
+)
+def test_a_recovery_that_takes_too_long_or_cannot_be_told(
+    measure: Measure, slow: float, error: float, end: type[Exception]
+) -> None:
+    megabyte = recovery.MEGABYTE
+    points = [Point(10 * megabyte, 10.0, error), Point(20 * megabyte, slow, error)]
+    with pytest.raises(end):
+        backups.recovery_time(points, 1, 3600, measure)
+
+
+def test_dumps_without_any_kept_copy_are_missed_and_not_unknown() -> None:
+    path = f"postgres/last/gibd-{NOW:%Y%m%d}-000000.sql.gz"
+    found, checked = retention.problems_since_first([path], "gibd", Rule(7, 4, 6), today=NOW.date())
+    assert len(found) == len(Tier)
+    assert checked > 0
+    kept = [path, *(tier_path(tier, "gibd", NOW.date()) for tier in Tier)]
+    assert retention.problems_since_first(kept, "gibd", Rule(7, 4, 6), today=NOW.date())[0] == []
+
+
+def test_no_copy_of_before_the_damage_anywhere_is_missed(
+    watched: Watched, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.backup = Backup(NOW, Kind.REDIS, "redis/x")
+    watched.subject.found = Found(["it is noise"])  # type: ignore[attr-defined]
+    monkeypatch.setattr(places, "remote_snapshots", lambda cluster: [watched.local])
+    with pytest.raises(Missed, match="it is noise"):
+        backups.survives(CLUSTER, [watched], measure)
