@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 TWIN ?= default
 # More options for pytest: make acceptance ARGS="-m smoke"
 ARGS ?=
+FEATURES ?= features/
 
 .PHONY: help
 help: ## Show this help
@@ -24,8 +25,12 @@ setup: $(BIN)/.installed ## Make .venv from the lock file
 
 .PHONY: acceptance
 acceptance: setup ## Bring up the twin, run pytest features/, leave reports/latest/report.html
-	@status=0; $(BIN)/pytest features/ --twin $(TWIN) $(ARGS) || status=$$?; \
+	@status=0; $(BIN)/pytest $(FEATURES) --twin $(TWIN) $(ARGS) || status=$$?; \
 	 if [ $$status -le 1 ]; then $(BIN)/python -m signoff.report || exit $$?; fi; exit $$status
+
+.PHONY: acceptance-data
+acceptance-data: ## The same for the data alone: replicas, promotion, backups, restores
+	@$(MAKE) --no-print-directory acceptance FEATURES="features/replication features/backups"
 
 .PHONY: test
 test: setup lint ## The harness's own tests: unit tests, then sabotages on a real twin

@@ -31,7 +31,7 @@ STANDINGS = {
     "edge": "HAProxy stands where the plan has Traefik",
     "ws-gateway, ws-company, ws-trades, ws-news, ws-discovery": "one small web service stands for "
     "each; it speaks real HTTP and reads and writes PostgreSQL",
-    "PostgreSQL, Redis": "real, Debian's packages",
+    "PostgreSQL, PgBouncer, Redis": "real, Debian's packages",
 }
 
 

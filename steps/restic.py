@@ -68,9 +68,8 @@ def restores(cluster: Cluster, watched: list[Watched], measure: Any) -> None:
 
         def restore(each: Watched) -> None:
             criterion = f"{each.subject.kind} restored from the backup host"
-            found = each.wait(store, periods=1)
-            if found.reason:
-                measure.violations(criterion, [found.reason], checked=1)
+            if lacking := each.accept(store):
+                measure.violations(criterion, lacking, checked=1)
             node = another_node(cluster, each.subject)
             judge_restore(measure, criterion, each.restore(store, node=node))
 

@@ -173,11 +173,18 @@ class ReplicaPromoted(Fault):
         streaming = psql(
             '"$c"', "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'"
         )
+        # A primary that was started anew meanwhile has found this one leading, and follows it: it
+        # must lead again before what it follows is thrown away.
+        lead = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_promote(true, 30) END"
+        peer_leads = (
+            'docker exec "$c" sh -c \'PGPASSWORD=$(cat /run/secrets/postgres_password)'
+            f' timeout 40 {_PSQL} -h "$PEER" -c "{lead}"\' >/dev/null 2>&1 || true\n'
+        )
         step = Shell(
             task.node,
             do=psql(task.container, "SELECT pg_promote(true, 30)") + "\n",
             undo=(
-                f'{current}is=$({is_replica}) || exit 1\n[ "$is" = f ] || exit 0\n'
+                f'{current}is=$({is_replica}) || exit 1\n[ "$is" = f ] || exit 0\n{peer_leads}'
                 # Emptied while it is stopped: nothing writes into what is taken away.
                 f"root=$(docker inspect -f '{{{{.State.Pid}}}}' \"$c\")\n"
                 f'docker pause "$c"\nrm -rf "/proc/$root/root{data}"\ndocker kill "$c"\n'

@@ -31,6 +31,7 @@ Feature: PostgreSQL replication
   Scenario Outline: <replica> refuses writes
     Given <replica> is the replica of <primary>
     Then a write on the replica is refused as read-only
+    And one server alone accepts writes
 
     Examples:
       | primary       | replica               |

@@ -47,6 +47,8 @@ from typing import Any
 
 CONNECT_SECONDS = 2
 RECONNECT_SECONDS = 0.1
+#: How long the first write waits for the connections; without them it fails, as later ones do.
+FIRST_SECONDS = 5
 MARGIN_SECONDS = 20
 #: A Redis hash goes away by itself this long after the last write (s).
 EXPIRY_SECONDS = 3600
@@ -218,8 +220,10 @@ class Writer:
 
     async def run(self) -> str:
         """Write until told to stop, or until the time is over; return which."""
-        for _ in range(self._orders["connections"]):
-            self._add()
+        self._missing = self._orders["connections"]
+        first = asyncio.ensure_future(self._refill())
+        self._keep(first)
+        await asyncio.wait({first}, timeout=FIRST_SECONDS)
         rate, most = self._orders["rate"], self._orders["rate"] * self._orders["longest"]
         start, key = time.monotonic(), 0
         writes: set[asyncio.Future[None]] = set()

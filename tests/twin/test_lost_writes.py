@@ -36,12 +36,12 @@ Feature: Quiet
     Then at most 0 acknowledged writes are lost
 """
 
-#: Every table of writers gets a trigger that takes away one row in the transaction that wrote it.
+#: Every table of writers gets a trigger that takes away one row in ten as it is written.
 LOSE = """
 create function sabotage_lose() returns trigger language plpgsql as $$
 begin
-  if new.key = 42 then
-    execute format('delete from %I where key = 42', tg_table_name);
+  if new.key % 10 = 2 then
+    execute format('delete from %I where key = %s', tg_table_name, new.key);
   end if;
   return null;
 end $$;
@@ -73,7 +73,7 @@ HASTY = {
 
 @contextmanager
 def postgres_that_loses(cluster: Cluster, pair: Pair) -> Iterator[None]:
-    """One row goes at once, the newest go with the server, and the replica stands still."""
+    """One row in ten goes at once, the newest go with the server, and the replica stands still."""
     with connected(cluster, pair.primary) as primary, connected(cluster, pair.replica) as replica:
         primary.execute(LOSE.encode())
         for name, value in HASTY.items():
@@ -122,8 +122,9 @@ def test_acknowledged_writes_that_are_lost_in_every_way_that_we_know(
     found = {(c["scenario"], c["criterion"]): c for c in outcome.signoff["criteria"]}
 
     deleted = found["PostgreSQL in peace", LOST]
-    assert (deleted["verdict"], deleted["value"]) == ("missed", 1)
-    assert "42 (acknowledged by" in deleted["reason"]
+    assert deleted["verdict"] == "missed"
+    assert 0 < deleted["value"] < deleted["n"] / 5
+    assert "2 (acknowledged by" in deleted["reason"]
 
     still = found["PostgreSQL and its replica", SAME]
     assert still["verdict"] == "missed"
@@ -132,7 +133,7 @@ def test_acknowledged_writes_that_are_lost_in_every_way_that_we_know(
     # What was acknowledged after the log was written last is gone with the server's memory.
     killed = found["PostgreSQL's postmaster is killed under writes", LOST]
     assert killed["verdict"] == "missed"
-    assert killed["value"] > 1
+    assert killed["value"] > killed["n"] / 8
 
     # An application may ask either master: what one of them lacks is lost.
     split = found["Redis in peace", LOST]

@@ -9,9 +9,7 @@ from fixtures.stacks import catalogue
 from fixtures.stacks.deploy import Settings
 from fixtures.stacks.validation import validate
 
-SETTINGS = Settings(
-    images={name: f"img/{name}" for name in ("web", "postgres", "redis", "haproxy")}
-)
+SETTINGS = Settings(images={name: f"img/{name}" for name in catalogue.IMAGES.values()})
 BACKUP_HOST = {
     "CUTOVER_BACKUP_REMOTE": "backups@backup-host",
     "CUTOVER_BACKUP_PATH": "/srv/backups/cutover",

@@ -80,6 +80,15 @@ class Watched:
             self.after = subject.fingerprint()
         return took
 
+    def accept(self, store: Store) -> list[str]:
+        """Take the backup begun since `begin` that is in `store` now; say why there is none."""
+        assert self.since is not None, "begin comes first"
+        found = store.begun_after(self.since, self.subject.kind, self.subject.database)
+        if isinstance(found, Pending):
+            return [found.reason]
+        self.backup, self.after = found, self.subject.fingerprint()
+        return []
+
     def look(self, store: Store, *, node: Node) -> list[str]:
         """Say what is wrong with the awaited backup as `store` has it.
 

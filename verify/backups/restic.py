@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from fixtures.cluster.cluster import Cluster, Node
+from fixtures.cluster.ssh import CommandFailed
 from fixtures.waiting import Pending, Waited, how_long
 from verify.backups.isolated import Container
 from verify.backups.names import Kind
@@ -74,7 +75,10 @@ class Repository:
 
     def begun_after(self, moment: datetime) -> bool | Pending:
         """Return True when a whole run was begun after `moment`."""
-        newest = self.newest()
+        try:
+            newest = self.newest()
+        except CommandFailed as error:  # before its first run there is no repository
+            return Pending(error.what)
         late = [part.tag for part in parts(self.database).values() if part.tag not in newest]
         late += [tag for tag, begun in newest.items() if begun <= moment]
         return Pending(f"no new snapshot of {', '.join(late)}") if late else True
@@ -93,11 +97,14 @@ class Repository:
         try:
             newest = self.newest()
             for part in parts(self.database).values():
-                path = f"{folder}/{newest[part.tag].strftime(part.name)}"
+                begun = newest[part.tag]
+                path = f"{folder}/{begun.strftime(part.name)}"
                 dump = self.container.command(JOB, "dump", "--tag", part.tag, "latest", part.dump)
+                unpack = (
+                    f"{dump} | {part.pack} > {path} && touch -d @{begun.timestamp():.0f} {path}"
+                )
                 self.node.run(
-                    shlex.join(["bash", "-o", "pipefail", "-c", f"{dump} | {part.pack} > {path}"]),
-                    timeout=_UNPACK_SECONDS,
+                    shlex.join(["bash", "-o", "pipefail", "-c", unpack]), timeout=_UNPACK_SECONDS
                 )
             yield Store(self.node, folder)
         finally:

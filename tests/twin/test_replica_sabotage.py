@@ -1,0 +1,120 @@
+"""Replicas that lag, lead beside their primary, or lead without what was acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from fixtures.cluster.cluster import Cluster
+from tests.twin.conftest import Outcome
+from verify.replication import Pair, connected, pair_of, senders
+from verify.steady import await_steady
+
+RunFeatures = Callable[..., Outcome]
+LAG = "PostgreSQL replication lag in time"
+
+#: The general pair is taken, for no service depends on it.
+GONE_WRONG = """
+Feature: Promotions gone wrong
+
+  Background:
+    Given the plan's services are running
+    And postgres-replica is the replica of postgres
+
+  Scenario: The old primary goes on writing
+    When the fault "data.replica-promoted service=postgres-replica" is injected
+    Then one server alone accepts writes
+
+  Scenario: The replica had been cut off before
+    Given writers commit 20 rows a second to postgres or postgres-replica
+    When the network between hppavilion and wsasus is cut
+    And nobody writes to the primary for 7 seconds
+    And the primary's container is killed
+    And the old primary is fenced and the replica promoted
+    Then acknowledged writes of at most 5 seconds are lost
+"""
+
+
+@contextmanager
+def applying_late(cluster: Cluster, pair: Pair) -> Iterator[None]:
+    """Let the replica apply everything a minute late."""
+    with connected(cluster, pair.replica) as copy:
+        copy.execute("alter system set recovery_min_apply_delay = '1min'")
+        copy.execute("select pg_reload_conf()")
+    try:
+        yield
+    finally:
+        with connected(cluster, pair.replica) as copy:
+            copy.execute("alter system reset recovery_min_apply_delay")
+            copy.execute("select pg_reload_conf()")
+
+
+@contextmanager
+def replay_paused(cluster: Cluster, pair: Pair) -> Iterator[None]:
+    """Let the replica receive everything and apply nothing."""
+    with connected(cluster, pair.replica) as copy:
+        copy.execute("select pg_wal_replay_pause()")
+    try:
+        yield
+    finally:
+        with connected(cluster, pair.replica) as copy:
+            copy.execute("select pg_wal_replay_resume()")
+
+
+@contextmanager
+def receiver_frozen(cluster: Cluster, pair: Pair) -> Iterator[None]:
+    """Let the replica receive nothing over a connection that stays open."""
+    node, task = cluster.a_task(pair.replica.service)
+    find = f"docker top {task.container_id} -eo pid,args | awk '/walreceiver/ {{ print $1 }}'"
+    (pid,) = node.run(find).stdout.split()
+    node.run(f"kill -STOP {pid}")
+    try:
+        yield
+    finally:
+        node.run(f"kill -CONT {pid} 2>/dev/null || true")
+
+
+def general_pair(cluster: Cluster) -> Pair:
+    return pair_of(cluster, primary="postgres", replica="postgres-replica")
+
+
+def test_a_replica_that_applies_late_or_not_at_all(
+    cluster: Cluster, run_features: RunFeatures
+) -> None:
+    gibd = pair_of(cluster, primary="gibd-postgres", replica="gibd-postgres-replica")
+    with ExitStack() as broken:
+        broken.enter_context(applying_late(cluster, gibd))
+        broken.enter_context(replay_paused(cluster, general_pair(cluster)))
+        outcome = run_features("features/replication/lag.feature", "-k", "keeps_up")
+    assert outcome.status == 1
+    assert outcome.verdicts(LAG) == ["missed", "missed"]
+
+
+def test_a_replica_far_behind_whose_sender_says_streaming(
+    cluster: Cluster, run_features: RunFeatures
+) -> None:
+    pair = general_pair(cluster)
+    with receiver_frozen(cluster, pair):
+        with connected(cluster, pair.primary) as source:
+            assert [sender.state for sender in senders(source)] == ["streaming"]
+        outcome = run_features("features/replication/lag.feature", "-k", "keeps_up and not gibd")
+    assert outcome.status == 1
+    assert outcome.verdicts(LAG) == ["missed"]
+    assert pair.problems_within(cluster, 60) == []
+
+
+def test_two_writers_and_a_leader_without_what_was_acknowledged(
+    cluster: Cluster, run_features: RunFeatures, tmp_path: Path
+) -> None:
+    feature = tmp_path / "gone_wrong.feature"
+    feature.write_text(GONE_WRONG)
+    # The other file is there for its folder: by it pytest finds the project's options.
+    beside = "features/replication/lag.feature"
+    outcome = run_features(str(feature), beside, "-k", "goes_on_writing or cut_off")
+    await_steady(cluster, within=120)
+    assert outcome.status == 1
+    assert outcome.verdicts("one PostgreSQL server accepts writes") == ["missed"]
+    assert "2 accept writes" in outcome.reason("one PostgreSQL server accepts writes")
+    assert outcome.verdicts("acknowledged writes lost, in time") == ["missed"]
+    assert general_pair(cluster).problems_within(cluster, 120) == []

@@ -1,0 +1,96 @@
+"""Who accepts writes, where a stopped server ended, and the acts of the runbook."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from chaos.fault import A_MANAGER, Plan, Shell, from_json, to_json
+from chaos.faults.promotion import Fenced, OldPrimaryFollows
+from fixtures.errors import CutoverError
+from tests.unit.chaos_builders import FakeView, Placed
+from verify.promotion import read_answers, read_controldata
+
+CONTROLDATA = """pg_control version number:            1700
+Database cluster state:               {state}
+pg_control last modified:             Thu Jan  1 00:00:00 2030
+Latest checkpoint location:           0/{position}
+Latest checkpoint's REDO location:    0/3000028
+"""
+
+
+def test_one_that_accepts_writes_is_no_problem() -> None:
+    asked = read_answers({"m1": "shop_db yes\n", "m2": "shop_db-replica no\n", "w1": ""})
+    assert asked.problems() == []
+    assert (asked.answered, asked.silent) == (2, ())
+
+
+def test_two_that_accept_writes_are_named_with_their_nodes() -> None:
+    asked = read_answers({"m1": "shop_db yes\n", "m2": "shop_db-replica yes\n"})
+    assert asked.problems() == ["2 accept writes: shop_db on m1, shop_db-replica on m2"]
+
+
+def test_two_containers_of_one_service_on_a_node_are_two() -> None:
+    asked = read_answers({"m1": "shop_db yes\nshop_db yes\n"})
+    assert len(asked.writable) == 2
+
+
+def test_nobody_that_accepts_writes_is_a_problem() -> None:
+    assert read_answers({"m1": "shop_db no\n"}).problems() == ["0 accept writes: none"]
+
+
+def test_a_node_that_cannot_be_asked_is_named() -> None:
+    assert read_answers({"m1": "none", "m2": "shop_db yes\n"}).silent == ("m1",)
+
+
+def test_a_clean_end_says_where_it_was() -> None:
+    text = CONTROLDATA.format(state="shut down", position="3000060")
+    assert read_controldata(text) == "0/3000060"
+
+
+@pytest.mark.parametrize("state", ["in production", "shut down in recovery", "shutting down"])
+def test_another_end_is_not_the_end_of_what_was_written(state: str) -> None:
+    with pytest.raises(CutoverError, match=state):
+        read_controldata(CONTROLDATA.format(state=state, position="3000060"))
+
+
+def test_no_answer_is_no_clean_end() -> None:
+    with pytest.raises(CutoverError, match="says nothing"):
+        read_controldata("")
+
+
+VIEW = FakeView(
+    tasks_by_service={"db": [Placed("m1", "c-db", 1, {})]}, answers={}, capabilities=set()
+)
+ACTS = pytest.mark.parametrize("act", [Fenced("db", "m1"), OldPrimaryFollows("db", "m1")])
+
+
+@ACTS
+def test_an_act_can_be_written_down_and_its_scripts_are_shell(
+    act: Fenced | OldPrimaryFollows,
+) -> None:
+    plan = act.plan(VIEW)
+    for step in plan.steps:
+        assert isinstance(step, Shell)
+        assert from_json(to_json(step)) == replace(step, do="")  # the ledger undoes only
+        for script in (step.do, step.undo, step.in_force, step.gone):
+            subprocess.run(["sh", "-n"], input=script.encode(), check=True, timeout=10)
+
+
+@ACTS
+def test_an_act_belongs_to_its_node_and_takes_none_away(act: Fenced | OldPrimaryFollows) -> None:
+    assert act.plan(VIEW) == Plan(act.plan(VIEW).steps, frozenset({"m1"}))
+
+
+def test_a_fence_is_at_the_managers_where_it_outlives_the_node() -> None:
+    (step,) = Fenced("db", "m1").plan(VIEW).steps
+    assert step.node == A_MANAGER
+
+
+def test_what_follows_leads_again_when_it_is_undone() -> None:
+    start, follow = OldPrimaryFollows("db", "m1").plan(VIEW).steps
+    assert isinstance(start, Shell)
+    assert isinstance(follow, Shell)
+    assert (start.undo, "pg_promote" in follow.undo) == ("", True)
