@@ -19,3 +19,7 @@ Feature: Backups are taken
     Then the data node has a backup of each, begun after that, within 2 periods of its schedule
     And on the data node each is whole and holds what was written
     And the newest of each on the data node is at most 2 periods old
+
+  @blocker
+  Scenario: No database is forgotten
+    Then within 4 periods of postgres-backup every database of gibd-postgres and postgres has a backup no older than 3 periods

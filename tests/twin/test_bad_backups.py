@@ -13,7 +13,7 @@ import pytest
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.waiting import Pending, eventually
 from tests.twin import backups_by_hand as hand
-from verify.backups import places, postgres, retention, subjects
+from verify.backups import coverage, places, postgres, retention, subjects
 from verify.backups.comparing import Comparison
 from verify.backups.isolated import isolated
 from verify.backups.names import Backup, Tier, parse, tier_path
@@ -22,6 +22,7 @@ from verify.backups.retention import Rule
 from verify.backups.seed import SCHEMA
 from verify.backups.store import NothingThere, Store
 from verify.backups.subjects import PostgresSubject, RedisSubject, VolumesSubject, compared
+from verify.replication import connected, server_of
 
 FOLDER = "/mnt/data/cutover-sabotage"
 VOLUMES = ("cutover-sabotage-a", "cutover-sabotage-b")
@@ -357,3 +358,15 @@ def test_keys_that_lost_their_expiry(site: Site) -> None:
         )
     (problem,) = found.problems
     assert problem.startswith("expiry in ms of 0:cutover:shop:expires: -1 where")
+
+
+def test_a_database_that_no_job_knows(cluster: Cluster, site: Site) -> None:
+    with connected(cluster, server_of(cluster.snapshot(), "gibd-postgres")) as connection:
+        connection.execute("create database cutover_forgotten")
+        try:
+            databases = coverage.databases_of(cluster, "gibd-postgres")
+        finally:
+            connection.execute("drop database cutover_forgotten")
+    newest = coverage.newest_of(site.store, databases)
+    found = coverage.forgotten(newest, site.store.now(), 3600)
+    assert found == ["the database cutover_forgotten has no backup"]

@@ -56,6 +56,7 @@ def test_backups_are_scheduled_as_the_plan_says() -> None:
     schedules = {name: one["environment"]["SCHEDULE"] for name, one in services.items()}
     assert schedules == {
         "postgres-backup": "@daily",
+        "postgres-general-backup": "@daily",
         "redis-backup": "@hourly",
         "volume-backup": "0 3 * * sun",
         "remote-backup": "0 4 * * *",

@@ -15,7 +15,8 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Final
 
-#: The name under which the roles are saved; no database may be called so.
+#: The name under which the roles are saved, or its ending behind the name of a database where
+#: another server's have it; no database may be called so.
 GLOBALS: Final = "globals"
 
 
@@ -40,7 +41,7 @@ class Tier(StrEnum):
 class Backup:
     """One file: when its name says that it was begun (to the second), of what, where in the store.
 
-    `database` is empty for what is no database.
+    `database` is empty for what is no database; of roles it may say of which one's server.
     """
 
     taken: datetime
@@ -72,12 +73,12 @@ def parse(path: str) -> Backup | None:
         found = pattern.fullmatch(path)
         taken = _date(found[2], form) if found else None
         if found and taken:
-            of_roles = found[1] == GLOBALS
+            of_roles = found[1] == GLOBALS or found[1].endswith(f"-{GLOBALS}")
             return Backup(
                 taken.replace(tzinfo=UTC),
                 Kind.ROLES if of_roles else kind,
                 path,
-                "" if of_roles else found[1],
+                found[1].removesuffix(GLOBALS).removesuffix("-") if of_roles else found[1],
             )
     return None
 

@@ -217,7 +217,13 @@ def _psql(database: str, user: str) -> list[str]:
 
 
 def roles_for(store: Store, dump: Backup) -> Backup | None:
-    """Return the first roles saved with or after a dump, else the last before; None without any."""
-    found = store.backups(Kind.ROLES)
+    """Return the first roles saved with or after a dump, else the last before; None without any.
+
+    Those that name the dump's database, where there are such: another server has the others.
+    """
+    saved = store.backups(Kind.ROLES)
+    found = [r for r in saved if r.database == dump.database] or [
+        r for r in saved if not r.database
+    ]
     later = [roles for roles in found if roles.taken >= dump.taken]
     return later[0] if later else found[-1] if found else None

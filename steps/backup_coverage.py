@@ -1,0 +1,37 @@
+"""Steps about databases that nobody backs up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_bdd import parsers, then
+
+from fixtures.cluster.cluster import Cluster
+from fixtures.waiting import Pending, how_long
+from verify.backups import coverage, jobs, places
+
+
+@then(
+    parsers.parse(
+        "within {periods:g} periods of {job} every database of {servers} has a backup no older "
+        "than {oldest:g} periods"
+    )
+)
+def none_forgotten(
+    cluster: Cluster, periods: float, job: str, servers: str, oldest: float, measure: Any
+) -> None:
+    """Of all that the servers themselves list, whatever a stack file says."""
+    period = jobs.period_of(cluster, job)
+    store = places.local(cluster)
+    databases = [
+        name for each in servers.split(" and ") for name in coverage.databases_of(cluster, each)
+    ]
+    found: list[str] = []
+
+    def look() -> bool | Pending:
+        newest = coverage.newest_of(store, databases)
+        found[:] = coverage.forgotten(newest, store.now(), oldest * period)
+        return Pending("; ".join(found)) if found else True
+
+    how_long(look, within=periods * period, every=1.0, what="a backup of every database")
+    measure.violations("no database is without a backup", found, checked=len(databases))
