@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -155,7 +156,17 @@ def restores(cluster: Cluster, watched: list[Watched], place: str, measure: Any)
 
 
 def judge_restore(measure: Any, criterion: str, found: Comparison) -> None:
-    """Missed when something differs; inconclusive when a whole kind of facts could not be told."""
+    """Missed when something differs; inconclusive when a whole kind of facts could not be told.
+
+    Or the content of any table. Keys and files change by themselves: how many did is noted.
+    """
+    for kind, count in sorted(Counter(kind for kind, _ in found.unseen).items()):
+        measure.note(f"{criterion}: {kind} not compared, it changed", count, unit="facts")
+    tables = [name for kind, name in found.unseen if kind == "checksum"]
+    if tables and not found.problems:
+        measure.inconclusive(
+            criterion, f"written to while it was backed up, so not compared: {', '.join(tables)}"
+        )
     if found.blind and not found.problems:
         measure.inconclusive(
             criterion, f"all of it changed while it was backed up: {', '.join(found.blind)}"

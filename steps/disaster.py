@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -70,17 +72,19 @@ def restore_elsewhere(
     to = next(n for n in cluster.nodes.values() if n.has_power and n is not home)
     copy = cluster.snapshot().service_called(replica).name
     moved = Moved(cluster, source, copy, home.name, to)
-
-    def put_back() -> None:
-        chaos.heal()  # first: the service's own node has to be there
-        moved.put_back()
-
-    request.addfinalizer(put_back)
+    request.addfinalizer(partial(put_back, chaos, moved))
     container = moved.start_empty()
     store = places.remote(cluster)
     dump = store.backups(lost.subject.kind, source.database)[-1]
     lost.complaints = disaster.restore_into(container, store, dump, source)
     lost.restored_at = time.monotonic()
+
+
+def put_back(chaos: Chaos, moved: Moved) -> None:
+    """Heal, then put the service back whatever became of that; raises what went wrong."""
+    with ExitStack() as last_first:
+        last_first.callback(moved.put_back)
+        last_first.callback(chaos.heal)  # first: the service's own node has to be there
 
 
 @then(parsers.parse("{application} writes to it again within {limit:g} seconds of the loss"))
@@ -102,7 +106,8 @@ def writes_again(
 
 @then(parsers.parse("no more than the last {seconds:g} seconds of what was acknowledged is lost"))
 def bounded_loss(cluster: Cluster, lost: Lost, seconds: float, measure: Any) -> None:
-    """Every acknowledged row is looked for."""
+    """Every acknowledged row is looked for, of a client that wrote until the loss."""
+    criterion = "age of the first lost write"
     found: set[str] = set()
 
     def read() -> bool | Pending:
@@ -112,11 +117,16 @@ def bounded_loss(cluster: Cluster, lost: Lost, seconds: float, measure: Any) -> 
     how_long(read, within=30, what="the restored rows", retry_on=(Unreachable,))
     gone = disaster.loss(lost.writer.acknowledged, found, lost.at)
     measure.note("acknowledged writes lost", gone.lost, unit="writes", n=gone.acknowledged)
+    silent = disaster.silence(lost.writer.acknowledged, lost.at)
+    if silent > disaster.SILENT_SECONDS and gone.seconds <= seconds:
+        why = lost.writer.ended_by or "the client was silent"
+        measure.inconclusive(
+            criterion, f"nothing was acknowledged in the last {silent:.1f} s before the loss: {why}"
+        )
     measure(
-        "age of the first lost write",
+        criterion,
         gone.seconds,
         limit=seconds,
         unit="s",
         n=gone.acknowledged if found else 0,
-        reason="" if gone.acknowledged else lost.writer.ended_by,
     )

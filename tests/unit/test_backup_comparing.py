@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from fixtures.errors import CutoverError
 from verify.backups import postgres, redis, volumes
 from verify.backups.comparing import Fingerprint, compare
 from verify.backups.extrapolation import Point, extrapolate
+from verify.backups.subjects import compared
 
 SOURCE: Fingerprint = {
     ("rows", "items"): 10,
@@ -57,6 +60,23 @@ def test_of_a_text_that_changed_nothing_is_said_and_that_is_said() -> None:
     found = compare(SOURCE, {**SOURCE, ("checksum", "items"): "new"}, SOURCE)
     assert found.problems == []
     assert found.blind == ["checksum"]
+
+
+def test_a_quiet_table_does_not_excuse_one_that_changed() -> None:
+    source: Fingerprint = {**SOURCE, ("checksum", "busy"): "1", ("role", "app"): "x"}
+    after = {**source, ("checksum", "busy"): "2", ("role", "app"): "y"}
+    found = compare(source, after, source)
+    assert found.unseen == [("checksum", "busy")]
+
+
+def test_that_the_marks_were_written_to_takes_nothing_from_the_comparison() -> None:
+    source: Fingerprint = {("checksum", f"public.{postgres.MARKS}"): "1", **SOURCE}
+    after = {key: f"{value} more" for key, value in source.items()}
+    subject: Any = SimpleNamespace(tolerance={}, excused=lambda *_: ())
+    restored: Any = SimpleNamespace(complaints=["it complained"], fingerprint=lambda: source)
+    found = compared(subject, source, after, restored, datetime.now(UTC))
+    assert found.unseen == [("checksum", "items")]
+    assert found.problems == ["it complained"]
 
 
 def test_what_changed_must_still_be_there() -> None:

@@ -138,10 +138,13 @@ SOUND = Comparison([], Counter(rows=3), Counter())
         (Comparison(["it does not start"]), Missed),
         (replace(SOUND, incomparable=Counter(checksum=1)), Inconclusive),
         (replace(SOUND, problems=["x"], incomparable=Counter(checksum=1)), Missed),
+        (replace(SOUND, unseen=[("checksum", "busy")]), Inconclusive),
+        (replace(SOUND, problems=["x"], unseen=[("checksum", "busy")]), Missed),
         (Comparison(), Inconclusive),
     ],
-    ids=["differs", "nothing there", "all checksums changed", "differs all the same", "no facts"],
-)
+    ids=["differs", "nothing there", "all checksums changed", "differs all the same",
+         "a table changed", "differs though a table changed", "no facts"],
+)  # fmt: skip
 def test_a_restore_is_judged(measure: Measure, found: Comparison, end: type[Exception]) -> None:
     with pytest.raises(end):
         backups.judge_restore(measure, "restored", found)
@@ -149,6 +152,7 @@ def test_a_restore_is_judged(measure: Measure, found: Comparison, end: type[Exce
 
 def test_a_restore_of_which_some_changed_meanwhile_is_met(measure: Measure) -> None:
     backups.judge_restore(measure, "restored", replace(SOUND, incomparable=Counter(rows=1)))
+    backups.judge_restore(measure, "restored", replace(SOUND, unseen=[("value", "0:a")]))
 
 
 @pytest.mark.parametrize(

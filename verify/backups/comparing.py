@@ -18,6 +18,8 @@ Value = str | int | float
 Fingerprint = Mapping[tuple[str, str], Value]
 
 HIDDEN: Final = frozenset({"password", "value", "data"})
+#: Kinds that say what is in a table, key or file: where one was not compared, nobody looked there.
+CONTENT: Final = frozenset({"checksum", "value", "data"})
 _SHOWN: Final = 80
 
 
@@ -28,6 +30,8 @@ class Comparison:
     problems: list[str] = field(default_factory=list)
     compared: Counter[str] = field(default_factory=Counter)
     incomparable: Counter[str] = field(default_factory=Counter)
+    #: (kind, name) of what is of a kind in `CONTENT`, was there all along and changed meanwhile.
+    unseen: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def blind(self) -> list[str]:
@@ -79,6 +83,8 @@ def _judge(
         right = low <= numbers[2] <= high
     elif before != after:
         result.incomparable[kind] += 1
+        if kind in CONTENT:
+            result.unseen.append(key)
         return
     else:
         right = restored == before

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import shlex
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +27,8 @@ from verify.replication import Server, connected
 
 _UPDATE_SECONDS: Final = 60.0
 _START_SECONDS: Final = 180.0
+#: A writer that was silent for longer before the loss cannot show how much of the past is gone.
+SILENT_SECONDS: Final = 2.0
 _RETRIED: Final = (CommandFailed, RemoteTimeout, Unreachable)
 #: What a person does: the new server's own database is empty, so it makes room for the saved one.
 _MAKE_ROOM: Final = (
@@ -92,6 +96,11 @@ def loss(acknowledged: dict[str, float], present: set[str], lost_at: float) -> L
     return Loss(len(before), len(missing), lost_at - min(missing) if missing else 0.0)
 
 
+def silence(acknowledged: dict[str, float], lost_at: float) -> float:
+    """Return the seconds from the last acknowledgement before `lost_at` to it, infinite if none."""
+    return lost_at - max((at for at in acknowledged.values() if at <= lost_at), default=-math.inf)
+
+
 @dataclass
 class Moved:
     """The database's service, its usual node and the one where it starts empty.
@@ -134,10 +143,20 @@ class Moved:
         )
 
     def put_back(self) -> None:
-        """Have both run as usual again, on their own volumes; the other volume goes."""
-        self._constrain(self.to.name, self.home)
-        self._scale_replica(1)
-        self._forget()
+        """Have both run as usual again, on their own volumes; the other volume goes.
+
+        Each part is done whatever became of the others; then raises what went wrong.
+        """
+        with ExitStack() as last_first:
+            if self.failure_action:
+                action = f"--update-failure-action {self.failure_action}"
+                last_first.callback(self._update, action, self.source.service)
+            last_first.callback(self._wait_for_home)
+            last_first.callback(self._forget)
+            last_first.callback(self._scale_replica, 1)
+            last_first.callback(self._constrain, self.to.name, self.home)
+
+    def _wait_for_home(self) -> None:
         eventually(
             lambda: self._accepting(self.home),
             within=_START_SECONDS,
@@ -145,8 +164,6 @@ class Moved:
             what=f"{self.source.service} on {self.home} again",
             retry_on=_RETRIED,
         )
-        if self.failure_action:
-            self._update(f"--update-failure-action {self.failure_action}", self.source.service)
 
     def _accepting(self, on: str) -> Container | Pending:
         node, task = self.cluster.a_task(self.source.service, on=on)
