@@ -235,6 +235,11 @@ def recovery_time(recoveries: list[Point], gigabytes: float, limit: float, measu
     """Extrapolated by a line through the measured sizes; docs/data.md has the method."""
     estimate = extrapolate(recoveries, gigabytes * 1000 * recovery.MEGABYTE)
     measure.note("recovery of an empty database", estimate.fixed, unit="s")
+    if estimate.rate <= 0:
+        measure.inconclusive(
+            f"recovery time of {gigabytes:g} GB",
+            "larger databases took no longer here, so the sizes are too small for a line",
+        )
     measure(
         f"recovery time of {gigabytes:g} GB",
         estimate.seconds,

@@ -30,5 +30,6 @@ Feature: Backups restore
     When the database gibd of gibd-postgres of these sizes is restored 2 times each from the backup host, which has each within 6 periods of its schedule
       | megabytes |
       | 20        |
+      | 50        |
       | 80        |
     Then recovering 10 GB would take at most 3600 seconds

@@ -167,6 +167,13 @@ def test_a_recovery_that_takes_too_long_or_cannot_be_told(
         backups.recovery_time(points, 1, 3600, measure)
 
 
+def test_a_line_that_does_not_rise_is_no_line(measure: Measure) -> None:
+    megabyte = recovery.MEGABYTE
+    points = [Point(size * megabyte, 5.0 - size / 100, 0.1) for size in (20, 50, 80)]
+    with pytest.raises(Inconclusive, match="too small"):
+        backups.recovery_time(points, 10, 3600, measure)
+
+
 def test_dumps_without_any_kept_copy_are_missed_and_not_unknown() -> None:
     path = f"postgres/last/gibd-{NOW:%Y%m%d}-000000.sql.gz"
     found, checked = retention.problems_since_first([path], "gibd", Rule(7, 4, 6), today=NOW.date())
