@@ -259,13 +259,20 @@ def recovery_time(recoveries: list[Point], gigabytes: float, limit: float, measu
     )
 )
 def kept(cluster: Cluster, database: str, days: int, weeks: int, months: int, measure: Any) -> None:
-    """Of every day, week and month since the first backup, by names."""
+    """Of every day, week and month since the first backup, by names.
+
+    On servers the first is the inventory's `backups.since`; without it a store that is younger than
+    the rule proves nothing. A twin's jobs began today: there only what is there is judged.
+    """
     store = places.local(cluster)
     paths = [entry.path for entry in store.entries() if entry.is_file]
-    found, checked = retention.problems_since_first(
-        paths, database, Rule(days, weeks, months), today=store.now().date()
-    )
-    measure.violations(f"copies of {database} kept", found, checked=checked)
+    criterion, rule = f"copies of {database} kept", Rule(days, weeks, months)
+    today, since = store.now().date(), places.taken_since(cluster)
+    found, checked = retention.problems_since_first(paths, database, rule, today=today, since=since)
+    unknown = retention.unknown_before(paths, database, rule, today=today)
+    if unknown and since is None and not found and not cluster.is_twin:
+        measure.inconclusive(criterion, f"{unknown}; the inventory's backups.since would tell")
+    measure.violations(criterion, found, checked=checked)
 
 
 @then(

@@ -18,7 +18,14 @@ from verify.backups.aging import (
     pruning_by,
 )
 from verify.backups.names import Backup, Kind, Tier, tier_path
-from verify.backups.retention import Rule, age_problems, last_units, tier_problems
+from verify.backups.retention import (
+    Rule,
+    age_problems,
+    last_units,
+    problems_since_first,
+    tier_problems,
+    unknown_before,
+)
 
 TODAY = date(2026, 7, 15)  # a Wednesday
 FIRST = date(2026, 1, 1)
@@ -49,6 +56,28 @@ def test_a_store_that_is_younger_than_the_rule_owes_nothing_of_before() -> None:
     first = date(2026, 7, 14)
     paths = [tier_path(tier, "gibd", day) for tier in Tier for day in (TODAY, first)]
     assert problems(paths, first=first) == []
+
+
+YOUNG = [tier_path(tier, "gibd", TODAY) for tier in Tier]
+
+
+def test_a_prune_that_deletes_too_much_is_seen_when_it_is_known_since_when() -> None:
+    assert problems_since_first(YOUNG, "gibd", RULE, today=TODAY)[0] == []
+    found, checked = problems_since_first(YOUNG, "gibd", RULE, today=TODAY, since=FIRST)
+    assert len(found) == 14
+    assert checked >= len(found)
+
+
+def test_nothing_left_is_missed_when_it_is_known_since_when() -> None:
+    found, checked = problems_since_first([], "gibd", RULE, today=TODAY, since=FIRST)
+    assert len(found) == checked == 17
+
+
+def test_a_store_as_old_as_the_rule_speaks_for_itself_and_a_younger_one_does_not() -> None:
+    assert unknown_before(ALL_TIERS, "gibd", RULE, today=TODAY) == ""
+    left = [path for path in ALL_TIERS if path != tier_path(Tier.MONTHLY, "gibd", FIRST)]
+    left = [path for path in left if "202602" not in path]
+    assert "reaches back to 2026-02-01" in unknown_before(left, "gibd", RULE, today=TODAY)
 
 
 def test_a_little_more_than_the_rule_is_no_false_alarm() -> None:

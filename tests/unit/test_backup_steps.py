@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -128,6 +129,47 @@ def test_an_old_one_is_missed_and_a_fresh_one_met(watched: Watched, measure: Mea
     backups.fresh(CLUSTER, [watched], "data node", 2, measure)
 
 
+def test_a_broken_one_is_not_fresh(watched: Watched, measure: Measure) -> None:
+    put(watched, NOW - timedelta(seconds=1))
+    watched.subject.found = Found(["it is cut"])  # type: ignore[attr-defined]
+    with pytest.raises(Missed, match="it is cut"):
+        backups.fresh(CLUSTER, [watched], "data node", 2, measure)
+
+
+def test_one_that_is_being_written_is_not_yet_the_newest(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(watched, NOW - timedelta(seconds=30))
+    put(watched, NOW)
+    newest = Path(watched.local.path) / f"redis/redis-{NOW:%Y%m%d-%H%M%S}.rdb"
+    os.utime(newest)
+
+    def look(_store: Store, backup: Backup, *_: object, **__: object) -> Found:
+        return Found(["it is cut"] if backup.path.endswith(newest.name) else [])
+
+    monkeypatch.setattr(watched.subject, "look", look)
+    node: Any = None
+    assert 1 < watched.age(watched.local, node=node).periods < 3
+
+
+@pytest.mark.parametrize(("seconds", "mark"), [(1, "m"), (-9, "")])
+def test_the_mark_is_looked_for_in_what_was_begun_after_it(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, seconds: int, mark: str
+) -> None:
+    put(watched, NOW + timedelta(seconds=seconds))
+    watched.mark = "m"
+    asked: list[object] = []
+
+    def look(*_: object, **options: object) -> Found:
+        asked.append(options["mark"])
+        return Found([])
+
+    monkeypatch.setattr(watched.subject, "look", look)
+    node: Any = None
+    watched.age(watched.local, node=node)
+    assert asked == [mark]
+
+
 SOUND = Comparison([], Counter(rows=3), Counter())
 
 
@@ -181,6 +223,35 @@ def test_dumps_without_any_kept_copy_are_missed_and_not_unknown() -> None:
     assert checked > 0
     kept = [path, *(tier_path(tier, "gibd", NOW.date()) for tier in Tier)]
     assert retention.problems_since_first(kept, "gibd", Rule(7, 4, 6), today=NOW.date())[0] == []
+
+
+@pytest.mark.parametrize(
+    ("is_twin", "since", "end"),
+    [
+        (False, None, Inconclusive),
+        (False, NOW.date(), None),
+        (False, NOW.date() - timedelta(days=60), Missed),
+        (True, None, None),
+    ],
+    ids=["nobody says since when", "since today", "since long ago", "a twin"],
+)
+def test_a_store_that_is_younger_than_the_rule(
+    watched: Watched,
+    measure: Measure,
+    monkeypatch: pytest.MonkeyPatch,
+    is_twin: bool,
+    since: date | None,
+    end: type[Exception] | None,
+) -> None:
+    for tier in Tier:
+        path = Path(watched.local.path) / tier_path(tier, "gibd", datetime.now(UTC).date())
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"")
+    told: Any = SimpleNamespace(since=since)
+    cluster: Any = SimpleNamespace(is_twin=is_twin, inventory=SimpleNamespace(backups=told))
+    monkeypatch.setattr(places, "local", lambda cluster: watched.local)
+    with pytest.raises(end) if end else contextlib.nullcontext():
+        backups.kept(cluster, "gibd", 7, 4, 6, measure)
 
 
 def test_no_copy_of_before_the_damage_anywhere_is_missed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -218,11 +219,19 @@ def test_backups_name_a_node_and_a_host_outside_the_swarm(folder: Path) -> None:
     assert "backup-host" not in inventory.nodes
 
 
+def test_it_says_since_when_backups_are_taken(folder: Path) -> None:
+    told = changed(backups={**BACKUPS, "since": "2025-01-15"})
+    backups = load_inventory(written(folder, told)).backups
+    assert backups is not None
+    assert backups.since == date(2025, 1, 15)
+
+
 @pytest.mark.parametrize(
     ("backups", "field"),
     [
         ({**BACKUPS, "node": "m9"}, "backups.node"),
         ({**BACKUPS, "path": "relative"}, "backups.path"),
+        ({**BACKUPS, "since": "long ago"}, "backups.since"),
         ({**BACKUPS, "host": {**BACKUPS["host"], "name": "m1"}}, "backups.host.name"),
         ({**BACKUPS, "host": {**BACKUPS["host"], "address": "192.0.2.1"}}, "backup-host"),
     ],

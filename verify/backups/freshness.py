@@ -34,11 +34,13 @@ def age(
     *,
     content: datetime | None = None,
     content_error: float = 1.0,
+    problems: Sequence[str] = (),
 ) -> Age:
     """Return the age of the newest of `found`, in periods of `period` seconds.
 
     `content` is when its content shows that it was made, ± `content_error` seconds; names are to
-    the second. A name from the future is no proof of anything: its age counts as infinite.
+    the second. A name from the future is no proof of anything, nor is one that is not whole, which
+    `problems` say: its age counts as infinite.
     """
     if not found:
         return Age(math.inf, 0.0, "there is no backup")
@@ -46,6 +48,8 @@ def age(
     by_name = (now - newest.taken).total_seconds()
     if by_name < -1:
         return Age(math.inf, 0.0, f"{newest.path} says that it is of the future")
+    if problems:
+        return Age(math.inf, 0.0, f"the newest is not whole: {'; '.join(problems)}")
     if content is not None:
         by_content = (now - content).total_seconds()
         if by_content > by_name + content_error:

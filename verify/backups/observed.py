@@ -16,7 +16,7 @@ from verify.backups.comparing import Comparison, Fingerprint
 from verify.backups.freshness import Age, age
 from verify.backups.names import Backup
 from verify.backups.store import NothingThere, Store
-from verify.backups.subjects import Subject, compared
+from verify.backups.subjects import Found, Subject, compared
 
 # Names and a dump's own date are to the second.
 _SECOND: Final = timedelta(seconds=1)
@@ -119,15 +119,30 @@ class Watched:
         return None, problems
 
     def age(self, store: Store, *, node: Node) -> Age:
-        """Return how old the newest backup in `store` is, by its name and its content."""
+        """Return how old the newest backup in `store` is, by its name and its content.
+
+        One that is not whole counts as infinitely old, unless it is just being written.
+        """
+        seen = Found([])
         try:
             found = store.backups(self.subject.kind, self.subject.database)
+            while found:
+                seen = self._seen(store, found[-1], node)
+                if not seen.problems or not store.is_being_written(found[-1]):
+                    break
+                found, seen = found[:-1], Found([])
         except NothingThere:
             found = []
-        made = None
-        if found:
-            made = self.subject.look(store, found[-1], self.before, node=node).made
-        return age(found, self.local.now(), self.period, content=made)
+        now = self.local.now()
+        return age(found, now, self.period, content=seen.made, problems=seen.problems)
+
+    def _seen(self, store: Store, backup: Backup, node: Node) -> Found:
+        # An older one cannot hold the mark.
+        mark = self.mark if self.since is not None and backup.taken > self.since else ""
+        try:
+            return self.subject.look(store, backup, self.before, node=node, mark=mark)
+        except CommandFailed as gone:
+            return Found([str(gone)])
 
     def restore(self, store: Store, *, node: Node) -> Comparison:
         """Restore the awaited backup from `store` on `node`, and compare it with the source."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.cluster.inventory import Backups
 from fixtures.errors import CannotProve
@@ -19,6 +21,11 @@ def data_node(cluster: Cluster) -> Node:
 def local(cluster: Cluster) -> Store:
     """Return the local copies. Raises `CannotProve` if the inventory names none."""
     return Store(data_node(cluster), _named(cluster).path)
+
+
+def taken_since(cluster: Cluster) -> date | None:
+    """Return the day since which backups are taken, None when the inventory does not say it."""
+    return _named(cluster).since
 
 
 def remote(cluster: Cluster) -> Store:

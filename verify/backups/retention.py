@@ -54,23 +54,50 @@ def tier_problems(
 
 
 def problems_since_first(
-    paths: Iterable[str], database: str, rule: Rule, *, today: date
+    paths: Iterable[str], database: str, rule: Rule, *, today: date, since: date | None = None
 ) -> tuple[list[str], int]:
     """Judge a store by its own oldest name; returns the problems, and how many copies it has.
 
-    What was lost before the oldest that is left cannot be known.
+    What was lost before the oldest that is left cannot be known (see `unknown_before`), unless
+    backups are taken `since` a day.
     """
     listed = list(paths)
+    first, copies = _first(listed, database)
+    first = min((day for day in (first, since) if day is not None), default=None)
+    if first is None:
+        return [], 0
+    found = tier_problems(listed, database, rule, first=first, today=today)
+    return found, max(copies, len(found))
+
+
+def unknown_before(paths: Iterable[str], database: str, rule: Rule, *, today: date) -> str:
+    """Say that the oldest copy is younger than what the rule promises; empty when it is not.
+
+    Then either backups are taken only since that day, or too much was deleted: names cannot tell.
+    """
+    first, _ = _first(list(paths), database)
+    promised = min(
+        (unit for tier in Tier for unit in last_units(tier, today, rule.count(tier))), default=today
+    )
+    if first is None or _start(Tier.MONTHLY, first) <= promised:
+        return ""
+    return (
+        f"the oldest copy is of {first}, the rule reaches back to {promised}: that older ones were "
+        "never made, and not deleted too early, is not known"
+    )
+
+
+def _first(listed: Sequence[str], database: str) -> tuple[date | None, int]:
+    """Return the day of the oldest copy, None without any, and how many there are."""
     of_tiers = [day for tier in Tier for day in kept(listed, tier, database)]
     dumps = [b.taken.date() for b in backups(listed, Kind.POSTGRES, database)]
     # A week's or month's copy is named by its start, which may be before the first backup.
     days = dumps + list(kept(listed, Tier.DAILY, database))
     if not days and not of_tiers:
-        return [], 0
+        return None, 0
     first = min(days or of_tiers)
     older = [day for day in of_tiers if day < _start(Tier.MONTHLY, first)]
-    first = min([first, *older])
-    return tier_problems(listed, database, rule, first=first, today=today), len(days + of_tiers)
+    return min([first, *older]), len(days + of_tiers)
 
 
 def age_problems(

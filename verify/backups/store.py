@@ -79,6 +79,11 @@ class Store:
             return Pending(f"no roles are saved with {newer[0].path}, whose restore needs them")
         return newer[0]
 
+    def is_being_written(self, backup: Backup) -> bool:
+        """Say whether it was written to just now. Raises like `entries`."""
+        written = max((e.mtime for e in self.entries() if e.path == backup.path), default=0.0)
+        return self.now().timestamp() - written < SETTLED_SECONDS
+
     def send(self, path: str, to: Machine, command: str, *, timeout: float) -> Completed:
         """Stream one file to the standard input of `command` on `to`, through the harness.
 
