@@ -139,9 +139,10 @@ def test_a_broken_one_is_not_fresh(watched: Watched, measure: Measure) -> None:
 def test_one_that_is_being_written_is_not_yet_the_newest(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(watched, NOW - timedelta(seconds=30))
-    put(watched, NOW)
-    newest = Path(watched.local.path) / f"redis/redis-{NOW:%Y%m%d-%H%M%S}.rdb"
+    now = datetime.now(UTC)
+    put(watched, now - timedelta(seconds=30))
+    put(watched, now)
+    newest = Path(watched.local.path) / f"redis/redis-{now:%Y%m%d-%H%M%S}.rdb"
     os.utime(newest)
 
     def look(_store: Store, backup: Backup, *_: object, **__: object) -> Found:
