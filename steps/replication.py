@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
+import pytest
 from pytest_bdd import given, parsers, then, when
 
 from chaos.faults.node import PowerOff
@@ -97,9 +99,13 @@ def lose_replica_node(cluster: Cluster, chaos: Chaos, pair: Pair) -> Broken:
 @when(
     parsers.parse("{count:d} rows are written on the primary meanwhile"), target_fixture="written"
 )
-def write_meanwhile(cluster: Cluster, pair: Pair, count: int) -> Written:
+def write_meanwhile(
+    cluster: Cluster, pair: Pair, request: pytest.FixtureRequest, count: int
+) -> Written:
     """Committed on the primary while the replica is away."""
-    return write_tokens(cluster, pair, count)
+    written = write_tokens(cluster, pair, count)
+    request.addfinalizer(partial(drop_tokens, cluster, pair, written))
+    return written
 
 
 @when("the power of the replica's node returns", target_fixture="broken")
@@ -129,5 +135,4 @@ def caught_up(cluster: Cluster, pair: Pair, written: Written, seconds: float, me
     took = how_long(
         lambda: written.all_on_replica(cluster, pair), within=seconds, what="replica caught up"
     )
-    drop_tokens(cluster, pair, written)
     measure.duration("PostgreSQL replica catches up", took, limit=seconds, n=written.count)

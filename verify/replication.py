@@ -6,7 +6,10 @@ One end's word is not enough: a standby is "in recovery" also with a dead receiv
 
 from __future__ import annotations
 
+import contextlib
+import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +29,9 @@ from fixtures.waiting import Pending, Waited, how_long
 POSTGRES_PORT = 5432
 _STATEMENT_SECONDS = 10
 _DATABASE = "gibd"
+_TOKENS = "cutover_token_"
+# No scenario needs its tokens for so long.
+_LEFT_SECONDS = 1800.0
 # read_only_sql_transaction (PostgreSQL manual, appendix A).
 READ_ONLY = "25006"
 
@@ -261,9 +267,10 @@ class Written:
 
 def write_tokens(cluster: Cluster, pair: Pair, count: int) -> Written:
     """Commit `count` tokens, each in its own transaction, into a new table on the primary."""
-    name = f"cutover_token_{secrets.token_hex(4)}"
+    name = _new_table()
     table = sql.Identifier(name)
     with connected(cluster, pair.primary) as source:
+        _remove_left(source)
         source.execute(sql.SQL("create table {} (token text primary key)").format(table))
         for _ in range(count):
             source.execute(
@@ -273,9 +280,13 @@ def write_tokens(cluster: Cluster, pair: Pair, count: int) -> Written:
 
 
 def drop_tokens(cluster: Cluster, pair: Pair, written: Written) -> None:
-    """Remove the table that `write_tokens` made."""
-    with connected(cluster, pair.primary) as source:
-        source.execute(sql.SQL("drop table {}").format(sql.Identifier(written.table)))
+    """Remove the table that `write_tokens` made; safe to repeat.
+
+    When the primary cannot be reached, a later run's first tokens have it removed.
+    """
+    drop = sql.SQL("drop table if exists {}").format(sql.Identifier(written.table))
+    with contextlib.suppress(CutoverError), connected(cluster, pair.primary) as source:
+        source.execute(drop)
 
 
 def token_lag(cluster: Cluster, pair: Pair, *, tokens: int, within: float) -> Waited:
@@ -285,8 +296,9 @@ def token_lag(cluster: Cluster, pair: Pair, *, tokens: int, within: float) -> Wa
     token that does not arrive `within` seconds ends it, with the reason.
     """
     worst = Waited(0.0, 0.0)
-    table = sql.Identifier(f"cutover_token_{secrets.token_hex(4)}")
+    table = sql.Identifier(_new_table())
     with connected(cluster, pair.primary) as source, connected(cluster, pair.replica) as copy:
+        _remove_left(source)
         source.execute(sql.SQL("create table {} (token text primary key)").format(table))
         try:
             for _ in range(tokens):
@@ -304,6 +316,23 @@ def token_lag(cluster: Cluster, pair: Pair, *, tokens: int, within: float) -> Wa
         finally:
             source.execute(sql.SQL("drop table {}").format(table))
     return worst
+
+
+def _new_table() -> str:
+    # With the time, for the run that finds it left.
+    return f"{_TOKENS}{int(time.time()):08x}_{secrets.token_hex(4)}"
+
+
+def _remove_left(primary: psycopg.Connection[Any]) -> None:
+    """Drop the token tables of killed harnesses; those of one that may still run stay."""
+    tables = primary.execute(
+        "select relname from pg_class where relkind = 'r' and relname like 'cutover!_token!_%'"
+        " escape '!' and pg_table_is_visible(oid)"
+    ).fetchall()
+    for (name,) in tables:
+        found = re.fullmatch(rf"{_TOKENS}([0-9a-f]{{8}})_[0-9a-f]{{8}}", name)
+        if found and time.time() - int(found[1], 16) > _LEFT_SECONDS:
+            primary.execute(sql.SQL("drop table if exists {}").format(sql.Identifier(name)))
 
 
 def refuses_writes(cluster: Cluster, pair: Pair) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -16,6 +18,7 @@ from fixtures import progress, waiting
 from fixtures.cluster.swarm import Snapshot
 from fixtures.errors import CutoverError, Unreachable
 from fixtures.waiting import Pending
+from steps import replication as steps
 from tests.unit.builders import Clock, FakeCluster, service, snapshot, task
 from verify import replication
 from verify.replication import Pair, Receiver, Sender, Server, Written, streaming_problems
@@ -398,12 +401,51 @@ def test_each_token_is_a_row_of_a_new_table(monkeypatch: pytest.MonkeyPatch) -> 
     written = replication.write_tokens(database, PAIR, 3)
     replication.drop_tokens(database, PAIR, written)
     assert written.count == 3
-    assert queries == [
+    assert queries[1:] == [
         f'create table "{written.table}" (token text primary key)',
         *[f'insert into "{written.table}" values (%s)'] * 3,
-        f'drop table "{written.table}"',
+        f'drop table if exists "{written.table}"',
     ]
     assert database.options["autocommit"] is True
+
+
+def test_tables_that_killed_runs_left_are_removed_and_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    long_ago, now = (f"cutover_token_{int(time.time()) - age:08x}_0a1b2c3d" for age in (7200, 60))
+    dropped: list[str] = []
+
+    def left(query: str) -> Sequence[tuple[Any, ...]]:
+        if query.startswith("drop"):
+            dropped.append(query)
+        return [(long_ago,), (now,), ("cutover_token_of_somebody",)] if "pg_class" in query else []
+
+    replication.write_tokens(with_answers(monkeypatch, left), PAIR, 1)
+    assert dropped == [f'drop table if exists "{long_ago}"']
+
+
+def test_the_tokens_go_though_their_step_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries: list[str] = []
+
+    def accepts(query: str) -> Sequence[tuple[Any, ...]]:
+        queries.append(query)
+        return []
+
+    undo: list[Callable[[], object]] = []
+    request: Any = SimpleNamespace(addfinalizer=undo.append)
+    written = steps.write_meanwhile(with_answers(monkeypatch, accepts), PAIR, request, 1)
+    for step in undo:
+        step()
+    assert queries[-1] == f'drop table if exists "{written.table}"'
+
+
+def test_tokens_that_cannot_be_removed_now_are_left_for_a_later_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lost(query: str) -> Sequence[tuple[Any, ...]]:
+        raise psycopg.OperationalError("server closed the connection")
+
+    replication.drop_tokens(with_answers(monkeypatch, lost), PAIR, Written("t", 1))
 
 
 @pytest.fixture
