@@ -46,7 +46,8 @@ class Shell:
     run when `do` never did. `in_force` exits with 0 while the *effect* is there and with 1 while it
     is not; it prints what it saw. `gone` likewise says that the fault is over; empty means: as soon
     as `in_force` says 1. `gone_at` is where that is asked, when not on the node itself. Where
-    `fresh` is false, `in_force` cannot be asked before the fault.
+    `fresh` is false, `in_force` cannot be asked before the fault. A `last` one is undone after all
+    other faults, newer or older, for it needs what they give back.
     """
 
     node: str
@@ -59,6 +60,7 @@ class Shell:
     gone_within: float = GONE_WITHIN
     timer: bool = True
     lasting: bool = True
+    last: bool = False
     via: Literal["shell"] = "shell"
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from chaos import doing
-from chaos.fault import NotHealed, Step
+from chaos.fault import NotHealed, Shell, Step
 from chaos.ledger import Ledger, Open
 from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.power import Instant
@@ -18,6 +18,8 @@ from fixtures.waiting import NeverTrue, Pending, eventually
 
 # A node that a later fault took away boots first; then what lay on it can be undone.
 _REACHABLE_SECONDS: Final = 30.0
+# What a fault that is undone last waits for: a node's boot, a database's recovery.
+_OTHERS_BACK_SECONDS: Final = 240.0
 
 
 @dataclass
@@ -49,14 +51,17 @@ def heal(
 ) -> Healing:
     """Undo `entries` (oldest first, as the ledger gives them), then prove that they are gone.
 
+    The newest goes first; one that needs what others give back (`Shell.last`) in the end.
     `patience`: seconds to wait for a node that cannot be reached. Nothing is raised for a fault
     that cannot be undone: it stays open, and `failures` says why.
     """
     healing = Healing(time.monotonic())
     undone = []
-    for entry in reversed(entries):
+    newest_first = list(reversed(entries))
+    for entry in sorted(newest_first, key=_is_last):
+        waits = max(patience, _OTHERS_BACK_SECONDS) if _is_last(entry) else patience
         try:
-            healing.undone[entry.id] = _undo(cluster, entry, patience)
+            healing.undone[entry.id] = _undo(cluster, entry, waits)
         except (CutoverError, NeverTrue) as error:
             healing.failures.append(f"{entry.label}: {error}")
             continue
@@ -72,6 +77,10 @@ def heal(
         except Exception as error:  # noqa: BLE001 - as above
             healing.failures.append(f"{entry.label}: not gone: {error}")
     return healing
+
+
+def _is_last(entry: Open) -> bool:
+    return any(isinstance(step, Shell) and step.last for step in entry.steps)
 
 
 def _undo(cluster: Cluster, entry: Open, patience: float) -> Instant:

@@ -16,6 +16,8 @@ from fixtures.cluster.power import Instant
 
 #: The acts touch both nodes of the pair, beside what was broken before.
 _BOTH_NODES: Final = Permission(several_domains=True)
+#: What an operator does about a fault, rather than a fault.
+ACTS: Final = (Fenced, ReplicaPromoted, OldPrimaryFollows)
 
 
 @dataclass

@@ -133,10 +133,12 @@ def next_timeline(cluster: Cluster, pair: Pair, failed: Failed, measure: Any) ->
 @then("one server alone accepts writes")
 def one_writer(cluster: Cluster, pair: Pair, measure: Any) -> None:
     """Every server that runs is asked to write, whatever it is called."""
-    asked = promotion.who_accepts_writes(cluster, pair)
-    measure.violations(
-        "one PostgreSQL server accepts writes", asked.problems(), checked=asked.answered
-    )
+    criterion = "one PostgreSQL server accepts writes"
+    asked = promotion.clear_answers(cluster, pair)
+    if not asked.problems() and not asked.clear:
+        unclear = ", ".join((*asked.silent, *asked.unsure))
+        measure.inconclusive(criterion, f"no clear answer from {unclear}")
+    measure.violations(criterion, asked.problems(), checked=asked.answered)
 
 
 @when("the power of the old primary's node returns")

@@ -12,7 +12,7 @@ import psycopg
 
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.errors import CutoverError
-from fixtures.waiting import Pending, eventually
+from fixtures.waiting import Pending, eventually, how_long
 from verify.replication import Pair, Server, connected
 
 POOL_PORT: Final = 6432
@@ -24,16 +24,30 @@ _TRY_TO_WRITE: Final = (
     "timeout 5 psql -U postgres -d postgres -AtXq -v ON_ERROR_STOP=1"
     " -c 'BEGIN; CREATE TABLE cutover_may_write (); ROLLBACK'"
 )
+# What a standby says to that (SQLSTATE 25006).
+_REFUSAL: Final = "read-only transaction"
 _NO_CONTAINER: Final = "none"
+#: How long a clear answer is waited for: a server's start, a node's boot.
+_CLEAR_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One look at every server: which accept writes, and which nodes could not be asked."""
+    """One look at every server: which accept writes, and who gave no clear answer.
+
+    `silent` are nodes that could not be asked, `unsure` servers that neither wrote nor refused to
+    as a standby does (one that is starting may be a writer a moment later).
+    """
 
     writable: tuple[str, ...]
     silent: tuple[str, ...]
     answered: int
+    unsure: tuple[str, ...] = ()
+
+    @property
+    def clear(self) -> bool:
+        """Whether everybody gave a clear answer."""
+        return not self.silent and not self.unsure
 
     def problems(self) -> list[str]:
         """Say why not exactly one accepts writes; empty when one does."""
@@ -53,25 +67,29 @@ def who_accepts_writes(cluster: Cluster, pair: Pair) -> Asked:
 
     def ask(node: Node) -> str:
         try:
-            return node.run(_ask_containers(services), timeout=_ASK_SECONDS).stdout
+            return node.run(ask_containers(services), timeout=_ASK_SECONDS).stdout
         except CutoverError:
             return _NO_CONTAINER
 
     return read_answers(cluster.on_all(ask, powered))
 
 
-def _ask_containers(services: Sequence[str]) -> str:
+def ask_containers(services: Sequence[str]) -> str:
+    """Return the script by which a node asks its containers of `services` (see `read_answers`)."""
+    # An engine that is dead lists nothing: that is no answer.
     return "\n".join(
-        f"for c in $(docker ps -q --filter label=com.docker.swarm.service.name={service}"
-        " --filter status=running); do\n"
-        f"  if docker exec $c {_TRY_TO_WRITE} >/dev/null 2>&1; then echo {service} yes;"
-        f" else echo {service} no; fi\ndone"
+        f"found=$(docker ps -q --filter label=com.docker.swarm.service.name={service}"
+        " --filter status=running) || exit 9\n"
+        "for c in $found; do\n"
+        f"  if said=$(docker exec $c {_TRY_TO_WRITE} 2>&1); then echo {service} yes;\n"
+        f'  else case "$said" in *"{_REFUSAL}"*) echo {service} no ;;'
+        f" *) echo {service} unsure ;; esac; fi\ndone"
         for service in services
     )
 
 
 def read_answers(answers: dict[str, str]) -> Asked:
-    """Read each node's answer: a line a container, `SERVICE yes` or `SERVICE no`."""
+    """Read each node's answer: a line a container, `SERVICE yes`, `no` or `unsure`."""
     silent = [node for node, text in answers.items() if text == _NO_CONTAINER]
     lines = [
         (node, *line.split())
@@ -80,19 +98,40 @@ def read_answers(answers: dict[str, str]) -> Asked:
         for line in text.splitlines()
     ]
     writable = tuple(f"{service} on {node}" for node, service, answer in lines if answer == "yes")
-    return Asked(writable, tuple(silent), len(lines))
+    unsure = tuple(f"{service} on {node}" for node, service, answer in lines if answer == "unsure")
+    return Asked(writable, tuple(silent), len(lines), unsure)
+
+
+def clear_answers(cluster: Cluster, pair: Pair) -> Asked:
+    """Ask as `who_accepts_writes` does until everybody answers clearly, or two accept writes.
+
+    After half a minute the last look is returned as it is.
+    """
+    last: list[Asked] = []
+
+    def look() -> bool | Pending:
+        last[:] = [who_accepts_writes(cluster, pair)]
+        if last[0].clear or len(last[0].writable) > 1:
+            return True
+        return Pending(f"no clear answer from {', '.join(last[0].silent + last[0].unsure)}")
+
+    how_long(look, within=_CLEAR_SECONDS, every=0.5, what="who accepts writes")
+    return last[0]
 
 
 def second_writers(cluster: Cluster, pair: Pair, *, seconds: float) -> tuple[list[str], int]:
-    """Look for so many seconds; return two writers at once, and how many looks saw a writer."""
+    """Look for so many seconds; return two writers at once, and how many looks told anything.
+
+    Those are the ones that found a writer and had a clear answer from everybody.
+    """
     problems: set[str] = set()
-    looks = 0  # that found a writer: one that finds none may not have been able to look
+    looks = 0
     end = time.monotonic() + seconds
 
     def look() -> bool | Pending:
         nonlocal looks
         asked = who_accepts_writes(cluster, pair)
-        looks += bool(asked.writable)
+        looks += bool(asked.writable) and asked.clear
         if len(asked.writable) > 1:
             problems.update(asked.problems())
         return time.monotonic() >= end or Pending(", ".join(asked.writable) or "nobody")

@@ -64,8 +64,8 @@ class Watched:
 
     @property
     def oldest(self) -> Lag:
-        """The look with the most seconds."""
-        return max(self.looks, key=lambda look: look.seconds)
+        """The look with the most seconds that it may have been."""
+        return max(self.looks, key=lambda look: look.seconds + look.error)
 
     @property
     def furthest(self) -> Lag:

@@ -161,6 +161,13 @@ class ReplicaPromoted(Fault):
         recovery = "SELECT pg_is_in_recovery()"
         if view.read(task.node, psql(task.container, recovery)) != "t":
             raise BadArgument("is no replica", where=f"service {self.service}")
+        if not view.read(task.node, f"docker exec {task.container} sh -c 'echo $PEER'"):
+            raise BadArgument(
+                "does not name the other server of its pair (PEER), which has to lead again before "
+                "this one's data is taken away",
+                where=f"service {self.service}",
+                remedy="Start both by fixtures/stacks/configs/postgres-start.sh.",
+            )
         data = view.read(
             task.node,
             f"docker exec {task.container} sh -c 'readlink -f \"$PGDATA\"'",
@@ -174,11 +181,15 @@ class ReplicaPromoted(Fault):
             '"$c"', "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'"
         )
         # A primary that was started anew meanwhile has found this one leading, and follows it: it
-        # must lead again before what it follows is thrown away.
+        # must lead again before what it follows is thrown away. Until it does, this is the only
+        # copy of what was written since.
         lead = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_promote(true, 30) END"
         peer_leads = (
-            'docker exec "$c" sh -c \'PGPASSWORD=$(cat /run/secrets/postgres_password)'
-            f' timeout 40 {_PSQL} -h "$PEER" -c "{lead}"\' >/dev/null 2>&1 || true\n'
+            'docker exec "$c" sh -c \'[ -n "$PEER" ] || exit 1;'
+            " PGPASSWORD=$(cat /run/secrets/postgres_password); export PGPASSWORD;"
+            f' timeout 40 {_PSQL} -h "$PEER" -c "{lead}" >/dev/null &&'
+            f' [ "$(timeout 10 {_PSQL} -h "$PEER" -c "{recovery}")" = f ]\' 2>/dev/null'
+            " || { echo 'the other server does not lead: this is the only copy' >&2; exit 1; }\n"
         )
         step = Shell(
             task.node,
@@ -196,6 +207,9 @@ class ReplicaPromoted(Fault):
             gone=f'{current}n=$({streaming}) || exit 1\necho "$n streaming"\n[ "$n" = 1 ]\n',
             gone_within=_STREAMS_SECONDS * 2,
             within=40.0,
+            # A promoted server alone is a safe state; a node cannot know whether another leads.
+            timer=False,
+            last=True,
         )
         return Plan((step,), frozenset({task.node}))
 

@@ -9,7 +9,7 @@ Feature: PostgreSQL replicas keep up
   @critical @smoke
   Scenario Outline: <replica> keeps up while its primary is written to
     Given <replica> is the replica of <primary>
-    When 2 MB a second are written to the primary for 7 seconds
+    When 4 MB a second are written to the primary for 12 seconds
     Then the replica was never more than 5 seconds and 16 MB behind
 
     Examples:

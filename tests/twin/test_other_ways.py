@@ -26,13 +26,13 @@ FLIP_LARGEST = (
 
 
 @contextmanager
-def standing(cluster: Cluster, stack: str, **variables: str) -> Iterator[None]:
-    """Have a stack on demand on the tests' twin."""
+def standing(nodes: list[str], stack: str, **variables: str) -> Iterator[None]:
+    """Have a stack on demand on the tests' twin, and its image on `nodes`."""
     twin = StandingTwin(TWIN, keep=True)
     with twin as same:
         stacks = OnDemandStacks(twin, same, capabilities.probe(same))
         try:
-            stacks.stand(stack, [manager.name for manager in cluster.managers], **variables)
+            stacks.stand(stack, nodes, **variables)
             yield
         finally:
             stacks.remove()
@@ -43,7 +43,8 @@ def test_a_repository_with_one_flipped_bit(cluster: Cluster) -> None:
     assert host is not None
     path = places.remote(cluster).path.rpartition("/")[0]
     # Its own schedule never comes: the job is run by hand, which is all that is wanted here.
-    with standing(cluster, "backups-restic", CUTOVER_RESTIC_SCHEDULE="0 0 1 1 *"):
+    home = [places.data_node(cluster).name]
+    with standing(home, "backups-restic", CUTOVER_RESTIC_SCHEDULE="0 0 1 1 *"):
         repository = restic.repository(cluster, "gibd")
         repository.container.run("restic-backup", timeout=120)
         assert repository.check() == []
@@ -65,7 +66,7 @@ def test_a_patroni_that_was_told_to_stand_by(
         said = cluster.in_task("patroni_patroni-primary", pause, timeout=60)
         return "paused" in said or Pending(said)
 
-    with standing(cluster, "patroni"):
+    with standing([manager.name for manager in cluster.managers], "patroni"):
         eventually(paused, within=120, every=2.0, what="Patroni paused", retry_on=(CommandFailed,))
         outcome = run_features("features/replication/automatic_failover.feature")
     await_steady(cluster, within=120)

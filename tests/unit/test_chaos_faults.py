@@ -23,6 +23,7 @@ ANSWERS = {
     "HostConfig.Memory": "67108864",
     "pg_replication_slots": "1",
     "pg_is_in_recovery": "t",
+    "$PEER'": "db-replica",
     "PGDATA": "/var/lib/postgresql/data",
     "stat -Lc": "regular file:100000",
     "sha256sum": f"{DIGEST}  -",
@@ -321,6 +322,7 @@ def test_an_argument_that_makes_no_sense_is_refused(
         ("task.out-of-memory", {"service": "web"}, {"HostConfig": "0"}, BadArgument, "no memory"),
         ("data.slot-dropped", {"service": "db", "slot": "a"}, {"pg_": "0"}, BadArgument, "no slot"),
         ("data.replica-promoted", {"service": "db"}, {"pg_is": "f"}, BadArgument, "no replica"),
+        ("data.replica-promoted", {"service": "db"}, {"echo $PEER": ""}, BadArgument, "PEER"),
         (
             "data.replica-promoted",
             {"service": "db"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,17 @@ def test_faults_and_their_steps_are_undone_newest_first(
     in_force(cluster, ledger, "two", breaking("c", "w1"))
     healed(cluster, ledger)
     assert cluster.asked_for("MEND") == ["w1: MEND c", "m2: MEND b", "m1: MEND a"]
+    assert labels(ledger) == []
+
+
+def test_what_needs_the_others_is_undone_in_the_end(
+    cluster: ChaosCluster, ledger: SpyLedger
+) -> None:
+    in_force(cluster, ledger, "one", breaking("a"))
+    in_force(cluster, ledger, "two", replace(breaking("b", "m2"), last=True))
+    in_force(cluster, ledger, "three", breaking("c", "w1"))
+    healed(cluster, ledger)
+    assert cluster.asked_for("MEND") == ["w1: MEND c", "m1: MEND a", "m2: MEND b"]
     assert labels(ledger) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from chaos.fault import A_MANAGER, Plan, Shell, from_json, to_json
 from chaos.faults.promotion import Fenced, OldPrimaryFollows
 from fixtures.errors import CutoverError
 from tests.unit.chaos_builders import FakeView, Placed
-from verify.promotion import read_answers, read_controldata
+from verify.promotion import ask_containers, read_answers, read_controldata
 
 CONTROLDATA = """pg_control version number:            1700
 Database cluster state:               {state}
@@ -43,6 +44,47 @@ def test_nobody_that_accepts_writes_is_a_problem() -> None:
 
 def test_a_node_that_cannot_be_asked_is_named() -> None:
     assert read_answers({"m1": "none", "m2": "shop_db yes\n"}).silent == ("m1",)
+
+
+def test_one_that_neither_writes_nor_refuses_is_no_standby() -> None:
+    asked = read_answers({"m1": "shop_db yes\n", "m2": "shop_db-replica unsure\n"})
+    assert asked.problems() == []
+    assert not asked.clear, "it may accept writes a moment later"
+    assert asked.unsure == ("shop_db-replica on m2",)
+
+
+@pytest.mark.parametrize(
+    ("psql", "answer"),
+    [
+        ("exit 0", "yes"),
+        ("echo 'ERROR: cannot execute CREATE TABLE in a read-only transaction'; exit 3", "no"),
+        ("echo 'FATAL: sorry, too many clients already'; exit 2", "unsure"),
+        ("echo 'FATAL: the database system is starting up'; exit 2", "unsure"),
+        ("exit 124", "unsure"),
+    ],
+)
+def test_only_a_standby_s_refusal_is_a_no(tmp_path: Path, psql: str, answer: str) -> None:
+    done = asked_with(tmp_path, f'case "$1" in ps) echo c1 ;; exec) {psql} ;; esac')
+    assert (done.returncode, done.stdout) == (0, f"shop_db {answer}\n")
+
+
+def test_an_engine_that_is_dead_gives_no_answer(tmp_path: Path) -> None:
+    assert asked_with(tmp_path, "exit 1").returncode == 9
+
+
+def asked_with(folder: Path, engine: str) -> subprocess.CompletedProcess[str]:
+    """Run what nodes are asked by, with a `docker` of ours."""
+    docker = folder / "docker"
+    docker.write_text(f"#!/bin/sh\n{engine}\n")
+    docker.chmod(0o755)
+    return subprocess.run(
+        ["sh", "-c", ask_containers(["shop_db"])],
+        env={"PATH": f"{folder}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
 
 
 def test_a_clean_end_says_where_it_was() -> None:
