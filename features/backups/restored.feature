@@ -27,9 +27,9 @@ Feature: Backups restore
     3 and 2 GB; 10 GB is an assumption, to be replaced by yours. A line through the sizes here is
     extended to it.
 
-    When the database gibd of gibd-postgres of these sizes is restored 2 times each from the backup host, which has each within 6 periods of its schedule
+    When the database gibd of gibd-postgres of these sizes is restored 1 times each from the backup host, which has each within 6 periods of its schedule
       | megabytes |
       | 20        |
-      | 50        |
-      | 80        |
+      | 60        |
+      | 120       |
     Then recovering 10 GB would take at most 3600 seconds
