@@ -81,6 +81,10 @@ lock: setup ## Pin the newest versions in requirements.lock
 dead-man: setup ## Kill the harness N times at random moments: make dead-man N=50
 	CUTOVER_KILLS=$(or $(N),50) $(BIN)/pytest tests/twin/test_dead_man.py $(ARGS)
 
+.PHONY: test-slow
+test-slow: setup ## The sabotages that are too slow for every day
+	CUTOVER_SLOW=1 $(BIN)/pytest tests/twin/test_other_ways.py $(ARGS)
+
 .PHONY: docs
 docs: setup ## Write the table of faults from the code
 	$(BIN)/python -m chaos.docs
