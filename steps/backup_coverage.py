@@ -33,5 +33,6 @@ def none_forgotten(
         found[:] = coverage.forgotten(newest, store.now(), oldest * period)
         return Pending("; ".join(found)) if found else True
 
-    how_long(look, within=periods * period, every=1.0, what="a backup of every database")
+    within = min(periods * period, places.patience(cluster))
+    how_long(look, within=within, every=1.0, what="a backup of every database")
     measure.violations("no database is without a backup", found, checked=len(databases))

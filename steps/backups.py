@@ -16,7 +16,7 @@ from pytest_bdd import given, parsers, then, when
 from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.twin.on_demand import OnDemandStacks
 from fixtures.tables import column, rows
-from verify.backups import aging, jobs, listing, places, recovery, retention
+from verify.backups import aging, jobs, listing, newest, places, recovery, retention
 from verify.backups.comparing import Comparison
 from verify.backups.damage import damage
 from verify.backups.extrapolation import Point, extrapolate
@@ -63,7 +63,8 @@ def watch(cluster: Cluster) -> Iterator[Callable[[str, str], Watched]]:
             subject = subject_called(
                 cluster, named, volumes_on=places.data_node(cluster), volumes_like=TOOLS_OF
             )
-            watched = Watched(subject, places.local(cluster), jobs.period_of(cluster, job))
+            period = jobs.awaited_period_of(cluster, job)
+            watched = Watched(subject, places.local(cluster), period)
             if cluster.is_twin:
                 stack.callback(subject.unseed)
                 subject.seed()
@@ -153,6 +154,23 @@ def restores(cluster: Cluster, watched: list[Watched], place: str, measure: Any)
         judge_restore(measure, f"{each.subject.kind} restored from the {place}", found)
 
     measure.each(partial(restore, each) for each in watched)
+
+
+@then(
+    parsers.parse(
+        "the newest {named} on the {place} restores on another node, with all it should hold"
+    )
+)
+def newest_restores(cluster: Cluster, named: str, place: str, measure: Any) -> None:
+    """Whoever took it and when; what it holds is held against what the source has now."""
+    subject = subject_called(
+        cluster, f"the {named}", volumes_on=places.data_node(cluster), volumes_like=TOOLS_OF
+    )
+    found = newest.restored(subject, STORES[place](cluster), another_node(cluster, subject))
+    measure.note(f"age of the newest {subject.kind} backup", found.age / 60, unit="min")
+    measure.violations(
+        f"newest {subject.kind} backup restores", found.problems, checked=found.checked
+    )
 
 
 def judge_restore(measure: Any, criterion: str, found: Comparison) -> None:

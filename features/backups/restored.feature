@@ -21,6 +21,19 @@ Feature: Backups restore
     Then the data node has a backup of each, begun after that, within 2 periods of its schedule
     And from the data node each restores on another node, with nothing lost or changed
 
+  # Waits for no job: what a nightly run can do on servers whose next backup is hours away.
+  @blocker
+  Scenario Outline: The newest copy restores as it is found
+    Given a twin has copies on its backup host, within 4 periods of remote-backup
+    Then the newest <source> on the <place> restores on another node, with all it should hold
+
+    Examples:
+      | source                              | place       |
+      | database gibd of gibd-postgres      | data node   |
+      | database general of postgres        | backup host |
+      | keys of gibd-redis                  | backup host |
+      | volumes appwrite-data, traefik-acme | backup host |
+
   @critical
   Scenario: Recovery within the hour
     The plan: "Backup Recovery Time < 1 hour". It names no size of the databases, only their memory of

@@ -27,6 +27,22 @@ def period_of(cluster: Cluster, job: str) -> float:
     return schedule.period_of(cluster, cluster.snapshot().service_called(job).name)
 
 
+def awaited_period_of(cluster: Cluster, job: str) -> float:
+    """Return `period_of` a job whose next run can be waited for.
+
+    Raises `CannotProve` when that is further away than the inventory lets a run wait.
+    """
+    period, patience = period_of(cluster, job), places.patience(cluster)
+    if period > patience:
+        raise CannotProve(
+            f"its next run may be {period / 3600:g} h away, and a run waits {patience / 3600:g} h",
+            where=f"service {job}",
+            remedy="Shorten its schedule for the drill, or let the inventory allow more "
+            "(backups.wait, in seconds). The newest copies are restored without waiting.",
+        )
+    return period
+
+
 def prune_of(cluster: Cluster, job: str) -> Prune:
     """Return the prune command of a running job, with its own settings, to be run here.
 

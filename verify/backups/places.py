@@ -49,6 +49,11 @@ def newest_snapshot(cluster: Cluster) -> str:
     return next(iter(snapshots(paths)), "")
 
 
+def patience(cluster: Cluster) -> float:
+    """Return the seconds that a run may wait for a job. Raises `CannotProve` like `local`."""
+    return _named(cluster).wait
+
+
 def _on_backup_host(cluster: Cluster, folder: str) -> Store:
     backups = _named(cluster)
     if backups.host is None or cluster.backup_host is None:

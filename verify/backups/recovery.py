@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from fixtures.cluster.cluster import Node
-from fixtures.errors import CutoverError
+from fixtures.errors import CannotProve, CutoverError
 from verify.backups import postgres
 from verify.backups.extrapolation import Point
 from verify.backups.names import Backup
@@ -35,8 +35,14 @@ def size(source: Postgres) -> int:
 def grow(source: Postgres, size_wanted: int) -> None:
     """Add filler until the database has `size_wanted` bytes; it is never made smaller.
 
-    Raises `CutoverError` when it is already larger.
+    Raises `CutoverError` when it is already larger, and `CannotProve` on servers.
     """
+    if not source.cluster.is_twin:
+        raise CannotProve(
+            "a server's database is not filled up",
+            where=f"database {source.database}",
+            remedy="Restore your own by hand, at its own size; or run this on a twin.",
+        )
     missing = size_wanted - size(source)
     if missing < 0:
         raise CutoverError(

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from fixtures.errors import CannotProve
+from verify.backups import jobs, places, recovery
+from verify.backups.names import Kind
+from verify.backups.newest import lacking
+
+SOURCE = {("rows", "public.items"): 5, ("rows", "public.new"): 0, ("checksum", "public.items"): "a"}
+
+
+def test_what_changed_since_is_no_fault() -> None:
+    copy = {("rows", "public.items"): 3, ("checksum", "public.items"): "b"}
+    assert lacking(Kind.POSTGRES, SOURCE, copy) == []
+
+
+@pytest.mark.parametrize(
+    ("copy", "problem"),
+    [
+        ({("rows", "public.items"): 0}, "the table public.items is empty in it"),
+        ({("rows", "public.new"): 0}, "the table public.items is not in it"),
+        ({}, "nothing is in it"),
+    ],
+)
+def test_a_table_without_its_rows_is_found(copy: dict[tuple[str, str], int], problem: str) -> None:
+    assert lacking(Kind.POSTGRES, SOURCE, copy) == [problem]
+
+
+def test_keys_may_have_come_and_gone_but_not_all_of_them() -> None:
+    assert lacking(Kind.REDIS, {("type", "0 a"): "string"}, {("type", "0 b"): "list"}) == []
+    assert lacking(Kind.REDIS, {("type", "0 a"): "string"}, {}) == ["nothing is in it"]
+    assert lacking(Kind.REDIS, {}, {}) == []
+
+
+def allowed(monkeypatch: pytest.MonkeyPatch, period: float, wait: float) -> float:
+    monkeypatch.setattr(jobs, "period_of", lambda cluster, job: period)
+    monkeypatch.setattr(places, "patience", lambda cluster: wait)
+    return jobs.awaited_period_of(SimpleNamespace(), "postgres-backup")  # type: ignore[arg-type]
+
+
+def test_a_job_whose_next_run_is_a_day_away_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert allowed(monkeypatch, period=20, wait=3600) == 20
+    with pytest.raises(CannotProve, match="24 h away"):
+        allowed(monkeypatch, period=86400, wait=3600)
+
+
+def test_a_server_s_database_is_not_filled_up() -> None:
+    source = SimpleNamespace(cluster=SimpleNamespace(is_twin=False), database="gibd")
+    with pytest.raises(CannotProve, match="not filled up"):
+        recovery.grow(source, 10**9)  # type: ignore[arg-type]
