@@ -9,11 +9,18 @@ from verify.backups import jobs, places, recovery
 from verify.backups.names import Kind
 from verify.backups.newest import lacking
 
-SOURCE = {("rows", "public.items"): 5, ("rows", "public.new"): 0, ("checksum", "public.items"): "a"}
+SOURCE: dict[tuple[str, str], str | int] = {
+    ("rows", "public.items"): 5,
+    ("rows", "public.new"): 0,
+    ("checksum", "public.items"): "a",
+}
 
 
 def test_what_changed_since_is_no_fault() -> None:
-    copy = {("rows", "public.items"): 3, ("checksum", "public.items"): "b"}
+    copy: dict[tuple[str, str], str | int] = {
+        ("rows", "public.items"): 3,
+        ("checksum", "public.items"): "b",
+    }
     assert lacking(Kind.POSTGRES, SOURCE, copy) == []
 
 
@@ -25,7 +32,9 @@ def test_what_changed_since_is_no_fault() -> None:
         ({}, "nothing is in it"),
     ],
 )
-def test_a_table_without_its_rows_is_found(copy: dict[tuple[str, str], int], problem: str) -> None:
+def test_a_table_without_its_rows_is_found(
+    copy: dict[tuple[str, str], str | int], problem: str
+) -> None:
     assert lacking(Kind.POSTGRES, SOURCE, copy) == [problem]
 
 
