@@ -326,6 +326,16 @@ async def serve(store: Any, orders: dict[str, Any]) -> str:
     return await writer.run()
 
 
+async def serve_and_leave(store: Any, orders: dict[str, Any]) -> None:
+    """Write, say that it is over, and be gone.
+
+    The loop's own ending would cancel what is under way, and to cancel is to ask servers: with one
+    that nobody can reach that held this process up for longer than its harness waits.
+    """
+    say("end", await serve(store, orders))
+    os._exit(0)
+
+
 def read_line() -> bytes:
     """Read one line of standard input and nothing beyond it."""
     line = bytearray()
@@ -347,7 +357,7 @@ def main() -> int:
         say("failure", f"the image lacks a Python module: {one_line(error)}")
         return 1
     say("begin", {name: told for name, told in orders.items() if name not in SECRETS})
-    say("end", asyncio.run(serve(store, orders)))
+    asyncio.run(serve_and_leave(store, orders))
     return 0
 
 
