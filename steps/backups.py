@@ -16,6 +16,7 @@ from pytest_bdd import given, parsers, then, when
 from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.twin.on_demand import OnDemandStacks
 from fixtures.tables import column, rows
+from fixtures.waiting import Pending, eventually
 from verify.backups import aging, jobs, listing, newest, places, recovery, retention
 from verify.backups.comparing import Comparison
 from verify.backups.damage import damage
@@ -154,6 +155,21 @@ def restores(cluster: Cluster, watched: list[Watched], place: str, measure: Any)
         judge_restore(measure, f"{each.subject.kind} restored from the {place}", found)
 
     measure.each(partial(restore, each) for each in watched)
+
+
+@given(parsers.parse("a twin has copies on its backup host, within {periods:g} periods of {job}"))
+def jobs_have_run(cluster: Cluster, periods: float, job: str) -> None:
+    """Servers' jobs have run long ago, or that is what the next step finds."""
+    if not cluster.is_twin:
+        return
+
+    def look() -> bool | Pending:
+        kinds = {entry.path.partition("/")[0] for entry in places.remote(cluster).entries()}
+        missing = {"postgres", "redis", "volumes"} - kinds
+        return Pending(f"the backup host lacks {', '.join(sorted(missing))}") if missing else True
+
+    within = periods * jobs.period_of(cluster, job)
+    eventually(look, within=within, what="a copy of each", retry_on=(NothingThere,))
 
 
 @then(
