@@ -16,7 +16,6 @@ from pytest_bdd import given, parsers, then, when
 from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.twin.on_demand import OnDemandStacks
 from fixtures.tables import column, rows
-from fixtures.waiting import Pending, eventually
 from verify.backups import aging, jobs, listing, newest, places, recovery, retention
 from verify.backups.comparing import Comparison
 from verify.backups.damage import damage
@@ -157,19 +156,27 @@ def restores(cluster: Cluster, watched: list[Watched], place: str, measure: Any)
     measure.each(partial(restore, each) for each in watched)
 
 
-@given(parsers.parse("a twin has copies on its backup host, within {periods:g} periods of {job}"))
-def jobs_have_run(cluster: Cluster, periods: float, job: str) -> None:
-    """Servers' jobs have run long ago, or that is what the next step finds."""
+@given(
+    parsers.parse(
+        "a twin's {named} has data that {job} copied to the backup host within {periods:g} periods"
+    )
+)
+def twin_has_copies(
+    cluster: Cluster,
+    watch: Callable[[str, str], Watched],
+    named: str,
+    job: str,
+    periods: float,
+    measure: Any,
+) -> None:
+    """Servers have theirs: their jobs have run long ago, or that is what the next step finds."""
     if not cluster.is_twin:
         return
-
-    def look() -> bool | Pending:
-        kinds = {entry.path.partition("/")[0] for entry in places.remote(cluster).entries()}
-        missing = {"postgres", "redis", "volumes"} - kinds
-        return Pending(f"the backup host lacks {', '.join(sorted(missing))}") if missing else True
-
-    within = periods * jobs.period_of(cluster, job)
-    eventually(look, within=within, what="a copy of each", retry_on=(NothingThere,))
+    watched = watch(f"the {named}", job)
+    watched.begin()
+    took = watched.wait(places.remote(cluster), periods=periods)
+    if watched.backup is None:
+        measure.violations("backups to restore", [took.reason], checked=1)
 
 
 @then(
@@ -184,9 +191,10 @@ def newest_restores(cluster: Cluster, named: str, place: str, measure: Any) -> N
     )
     found = newest.restored(subject, STORES[place](cluster), another_node(cluster, subject))
     measure.note(f"age of the newest {subject.kind} backup", found.age / 60, unit="min")
-    measure.violations(
-        f"newest {subject.kind} backup restores", found.problems, checked=found.checked
-    )
+    criterion = f"newest {subject.kind} backup restores"
+    if not found.checked:
+        measure.inconclusive(criterion, f"the {named} hold nothing now: look at one that does")
+    measure.violations(criterion, found.problems, checked=found.checked)
 
 
 def judge_restore(measure: Any, criterion: str, found: Comparison) -> None:

@@ -24,15 +24,15 @@ Feature: Backups restore
   # Waits for no job: what a nightly run can do on servers whose next backup is hours away.
   @blocker
   Scenario Outline: The newest copy restores as it is found
-    Given a twin has copies on its backup host, within 4 periods of remote-backup
+    Given a twin's <source> has data that <job> copied to the backup host within 4 periods
     Then the newest <source> on the <place> restores on another node, with all it should hold
 
     Examples:
-      | source                              | place       |
-      | database gibd of gibd-postgres      | data node   |
-      | database general of postgres        | backup host |
-      | keys of gibd-redis                  | backup host |
-      | volumes appwrite-data, traefik-acme | backup host |
+      | source                              | job                     | place       |
+      | database gibd of gibd-postgres      | postgres-backup         | data node   |
+      | database general of postgres        | postgres-general-backup | backup host |
+      | keys of gibd-redis                  | redis-backup            | backup host |
+      | volumes appwrite-data, traefik-acme | volume-backup           | backup host |
 
   @critical
   Scenario: Recovery within the hour

@@ -7,7 +7,7 @@ import pytest
 from fixtures.errors import CannotProve
 from verify.backups import jobs, places, recovery
 from verify.backups.names import Kind
-from verify.backups.newest import lacking
+from verify.backups.newest import content, lacking
 
 SOURCE: dict[tuple[str, str], str | int] = {
     ("rows", "public.items"): 5,
@@ -27,8 +27,12 @@ def test_what_changed_since_is_no_fault() -> None:
 @pytest.mark.parametrize(
     ("copy", "problem"),
     [
-        ({("rows", "public.items"): 0}, "the table public.items is empty in it"),
-        ({("rows", "public.new"): 0}, "the table public.items is not in it"),
+        (
+            {("rows", "public.items"): 0, ("rows", "public.other"): 1},
+            "the table public.items is empty in it",
+        ),
+        ({("rows", "public.other"): 1}, "the table public.items is not in it"),
+        ({("rows", "public.items"): 0, ("role", "postgres"): "x"}, "nothing is in it"),
         ({}, "nothing is in it"),
     ],
 )
@@ -39,9 +43,20 @@ def test_a_table_without_its_rows_is_found(
 
 
 def test_keys_may_have_come_and_gone_but_not_all_of_them() -> None:
-    assert lacking(Kind.REDIS, {("type", "0 a"): "string"}, {("type", "0 b"): "list"}) == []
-    assert lacking(Kind.REDIS, {("type", "0 a"): "string"}, {}) == ["nothing is in it"]
+    assert lacking(Kind.REDIS, {("value", "0:a"): "1"}, {("value", "0:b"): "2"}) == []
+    assert lacking(Kind.REDIS, {("value", "0:a"): "1"}, {}) == ["nothing is in it"]
     assert lacking(Kind.REDIS, {}, {}) == []
+
+
+def test_a_folder_alone_is_not_a_volume_s_content() -> None:
+    root = {("type", "v/"): "d", ("owner", "v/"): "0:0"}
+    file: dict[tuple[str, str], str | int] = {**root, ("data", "v/a"): "f00"}
+    assert content(Kind.VOLUMES, root) == []
+    assert lacking(Kind.VOLUMES, file, root) == ["nothing is in it"]
+
+
+def test_a_table_without_rows_is_not_content() -> None:
+    assert content(Kind.POSTGRES, SOURCE) == ["public.items"]
 
 
 def allowed(monkeypatch: pytest.MonkeyPatch, period: float, wait: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from fixtures.cluster.cluster import Node
 from verify.backups.comparing import Fingerprint
@@ -10,13 +11,17 @@ from verify.backups.names import Kind
 from verify.backups.store import Store
 from verify.backups.subjects import Subject
 
-#: Kind of subject → the kind of fact of which every one has to be there.
-_MUST_BE: dict[Kind, str] = {Kind.POSTGRES: "rows"}
+#: Kind of subject → the kind of fact that is its content; an empty one has other facts too.
+_CONTENT: Final = {Kind.POSTGRES: "rows", Kind.REDIS: "value", Kind.VOLUMES: "data"}
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore found wrong, in how many facts, and the backup's `age` in seconds."""
+    """What a restore found wrong, and the backup's `age` in seconds.
+
+    `checked` is how many tables with rows, keys or files the source has: without any, a restore
+    proves nothing.
+    """
 
     problems: list[str]
     checked: int
@@ -32,10 +37,15 @@ def restored(subject: Subject, store: Store, node: Node) -> Restored:
     source = subject.fingerprint()
     with subject.restored(store, found[-1], node=node) as copy:
         problems = list(copy.complaints)
-        content = copy.fingerprint() if not problems else {}
-    if not problems:
-        problems = lacking(subject.kind, source, content)
-    return Restored([f"{found[-1].path}: {p}" for p in problems], max(1, len(content)), age)
+        if not problems:
+            problems = lacking(subject.kind, source, copy.fingerprint())
+    checked = max(len(content(subject.kind, source)), len(problems))
+    return Restored([f"{found[-1].path}: {problem}" for problem in problems], checked, age)
+
+
+def content(kind: Kind, facts: Fingerprint) -> list[str]:
+    """Return the names of the tables that have rows, or of the keys, or of the files."""
+    return [name for (fact, name), value in facts.items() if fact == _CONTENT[kind] and value != 0]
 
 
 def lacking(kind: Kind, source: Fingerprint, copy: Fingerprint) -> list[str]:
@@ -43,14 +53,13 @@ def lacking(kind: Kind, source: Fingerprint, copy: Fingerprint) -> list[str]:
 
     A table that has rows must have some in the copy; of keys and files there must be any.
     """
-    if source and not copy:
+    there, here = content(kind, source), content(kind, copy)
+    if there and not here:
         return ["nothing is in it"]
-    kept = _MUST_BE.get(kind)
-    problems = []
-    for fact, name in source:
-        if fact == kept and source[fact, name] not in (0, "0"):
-            if (fact, name) not in copy:
-                problems.append(f"the table {name} is not in it")
-            elif copy[fact, name] in (0, "0"):
-                problems.append(f"the table {name} is empty in it")
-    return problems
+    if kind is not Kind.POSTGRES:
+        return []
+    missing = [name for name in there if name not in here]
+    return [
+        f"the table {name} is {'empty' if ('rows', name) in copy else 'not'} in it"
+        for name in missing
+    ]
