@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from load.growing_file import whole_lines
+
 # What an entry is marked with when another one gave the right answer first.
 NOT_AWAITED: Final = "not awaited"
 # How the result of a request begins that the generator itself could not send.
@@ -79,13 +81,8 @@ class Recording:
         return list(self._settled.get(target, ()))
 
     def _read_on(self) -> None:
-        if not self.path.exists():
-            return
-        with self.path.open("rb") as file:
-            file.seek(self._offset)
-            whole, newline, _ = file.read().rpartition(b"\n")
-        self._offset += len(whole) + len(newline)
-        for line in whole.splitlines():
+        lines, self._offset = whole_lines(self.path, self._offset)
+        for line in lines:
             self._take(json.loads(line))
 
     def _take(self, record: dict[str, Any]) -> None:

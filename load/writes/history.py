@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from load.growing_file import whole_lines
 from load.samples import Sample
 
 #: What the writers' samples are called.
@@ -79,13 +80,8 @@ class History:
 
     def read_on(self) -> None:
         """Take in what was added. Raises `ValueError` for a whole line that is none of ours."""
-        if not self.path.exists():
-            return
-        with self.path.open("rb") as file:
-            file.seek(self._offset)
-            whole, newline, _ = file.read().rpartition(b"\n")
-        self._offset += len(whole) + len(newline)
-        for line in whole.splitlines():
+        lines, self._offset = whole_lines(self.path, self._offset)
+        for line in lines:
             self._take(line)
 
     def writes(self) -> list[Write]:
