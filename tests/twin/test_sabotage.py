@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from psycopg import sql
 
 from fixtures import folders
 from fixtures.cluster.cluster import Cluster
 from tests.twin.conftest import Outcome
-from verify.replication import Pair, connected, pair_of
+from tests.twin.replicas import replica_following
+from verify.replication import pair_of
 from verify.steady import await_steady
 
 RunFeatures = Callable[..., Outcome]
@@ -99,24 +99,6 @@ def test_an_entry_that_never_existed(
     assert outcome.status == 1
     assert outcome.verdicts("answers through the edge") == ["missed"]
     assert "refused" in outcome.reason("answers through the edge")
-
-
-@contextmanager
-def replica_following(cluster: Cluster, pair: Pair, conninfo: str) -> Iterator[None]:
-    """Let the replica's receiver follow `conninfo` instead of its primary."""
-    setting = "alter system set primary_conninfo = {}"
-    with connected(cluster, pair.replica) as copy:
-        row = copy.execute("select current_setting('primary_conninfo')").fetchone()
-        assert row is not None
-        copy.execute(sql.SQL(setting).format(sql.Literal(conninfo)))
-        copy.execute("select pg_reload_conf()")
-    try:
-        yield
-    finally:
-        with connected(cluster, pair.replica) as copy:
-            copy.execute(sql.SQL(setting).format(sql.Literal(row[0])))
-            copy.execute("select pg_reload_conf()")
-        assert pair.problems_within(cluster, 60) == []
 
 
 @pytest.mark.parametrize(
