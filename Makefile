@@ -34,7 +34,7 @@ acceptance-data: ## The same for the data alone: replicas, promotion, backups, r
 
 .PHONY: test
 test: setup lint ## The harness's own tests: unit tests, then sabotages on a real twin
-	$(BIN)/pytest tests/ $(ARGS)
+	$(BIN)/pytest tests/ -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: unit
 unit: setup ## Only the tests that need no cluster

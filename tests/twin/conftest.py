@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.twin.lifecycle import StandingTwin
 
 ROOT = Path(__file__).parents[2]
-TWIN = "test"
+#: Tests that run side by side (`pytest -n`) have a twin for each worker.
+TWIN = "-".join(filter(None, ("test", os.environ.get("PYTEST_XDIST_WORKER"))))
 _RUN_SECONDS = 900
 
 

@@ -16,9 +16,10 @@ from fixtures.cluster.twin.lifecycle import StandingTwin, take_down
 from fixtures.cluster.twin.provision import Twin
 from fixtures.engine import find
 from fixtures.waiting import Pending, eventually
+from tests.twin.conftest import TWIN
 
 ROOT = Path(__file__).parents[2]
-NAME = "leftover"
+NAME = f"{TWIN}-leftover"
 # Brings a twin up, cuts a node's power and says so; then waits to be killed.
 VICTIM = f"""
 from chaos.faults.node import PowerOff
@@ -118,7 +119,7 @@ def test_closing_a_second_opening_does_not_disturb_the_first(cluster: Cluster) -
     assert address is not None
     client = DockerClient(base_url=address, version="auto", timeout=60)
     try:
-        with Twin("test", client).open() as again:
+        with Twin(TWIN, client).open() as again:
             assert again.leader().name == cluster.leader().name
         assert cluster.node("hpr").run("hostname").stdout.strip() == "hpr"
         assert cluster.snapshot().leader() is not None
