@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The twin's name, so that two can stand side by side: make up TWIN=other
 TWIN ?= default
+# How many twins `make acceptance` uses at once, called $(TWIN)-1, $(TWIN)-2 and so on; 1: just $(TWIN)
+TWINS ?= 2
 # More options for pytest: make acceptance ARGS="-m smoke"
 ARGS ?=
 FEATURES ?= features/
@@ -24,8 +26,8 @@ $(BIN)/.installed: requirements.lock
 setup: $(BIN)/.installed ## Make .venv from the lock file
 
 .PHONY: acceptance
-acceptance: setup ## Bring up the twin, run pytest features/, leave reports/latest/report.html
-	@status=0; $(BIN)/pytest $(FEATURES) --twin $(TWIN) $(ARGS) || status=$$?; \
+acceptance: setup ## Bring up two twins, run pytest features/, leave reports/latest/report.html
+	@status=0; $(BIN)/pytest $(FEATURES) --twin $(TWIN) $(if $(filter-out 1,$(TWINS)),-n $(TWINS)) $(ARGS) || status=$$?; \
 	 if [ $$status -le 1 ]; then $(BIN)/python -m signoff.report || exit $$?; fi; exit $$status
 
 .PHONY: acceptance-data

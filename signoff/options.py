@@ -11,6 +11,10 @@ import pytest
 from fixtures.cluster.inventory import load_inventory
 from fixtures.cluster.twin.blueprint import DEFAULT_NAME, check_name
 from fixtures.errors import CutoverError
+from signoff.parallel.controller import workers
+
+#: A worker's twin is NAME-1, and one that is made beside it has a longer name yet.
+_LONGEST_NAME = 12
 
 
 def add(parser: pytest.Parser) -> None:
@@ -43,6 +47,8 @@ def check(config: pytest.Config) -> None:
     """Refuse bad input before anything is touched. Raises `pytest.UsageError`."""
     try:
         check_name(config.option.twin)
+        if (count := workers(config)) > 1:
+            _check_workers(config, count)
         if config.option.inventory is not None:
             inventory = load_inventory(config.option.inventory)
             allowed = config.option.allow_chaos
@@ -56,3 +62,19 @@ def check(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(2**32)
+
+
+def _check_workers(config: pytest.Config, count: int) -> None:
+    """Refuse workers that could not each have a twin. Raises `CutoverError`."""
+    if config.option.inventory is not None:
+        raise CutoverError(
+            f"{count} workers would break the same servers at once",
+            where="-n with --inventory",
+            remedy="Leave -n out: only twins can be tested side by side.",
+        )
+    if len(config.option.twin) > _LONGEST_NAME:
+        raise CutoverError(
+            f"{config.option.twin!r} is too long a name for {count} twins",
+            where="--twin",
+            remedy=f"Use at most {_LONGEST_NAME} characters with -n.",
+        )

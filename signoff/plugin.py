@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Generator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,49 +20,10 @@ from signoff.bdd.collection import FeatureFile, collect, left_out, tags_below
 from signoff.bdd.traps import FeatureTrap, check_steps, step_contexts, undefined_steps
 from signoff.measurement import Cause, Verdict
 from signoff.outcome import Inconclusive, Missed, ProvedNothing
+from signoff.parallel import controller, worker
 from signoff.recorder import Measure, Recorder
-from signoff.summary import Signoff
+from signoff.run import RUN, Run
 
-
-@dataclass
-class Run:
-    """A run of features: what it says beside its measurements."""
-
-    folder: Path
-    recorder: Recorder
-    started: str
-    seed: int
-    command: str
-    cluster: str = "(none)"
-    notes: list[str] = field(default_factory=list)
-    standins: dict[str, str] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)
-    collected: list[str] = field(default_factory=list)
-    begun: set[str] = field(default_factory=set)
-    ended: set[str] = field(default_factory=set)
-    failed: list[str] = field(default_factory=list)
-    complete: bool = True
-
-    def signoff(self) -> Signoff:
-        """Sum the run up."""
-        return Signoff(
-            cluster=self.cluster,
-            started=self.started,
-            seed=self.seed,
-            command=self.command,
-            measurements=self.recorder.measurements,
-            observations=self.recorder.observations,
-            drills=self.recorder.drills,
-            notes=self.notes,
-            standins=self.standins,
-            environment=self.environment,
-            complete=self.complete,
-            not_run=[name for name in self.collected if name not in self.ended],
-            failed=self.failed,
-        )
-
-
-_RUN = pytest.StashKey[Run]()
 _MEASURE = pytest.StashKey[Measure]()
 
 
@@ -77,6 +37,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Check the options, register tags as markers and, for features, make the run's folder."""
     for tag in sorted(tags_below(config.rootpath / "features")):
         config.addinivalue_line("markers", f"{tag}: a tag in features/")
+    if (work := worker.work_of(config)) is not None:
+        worker.join(config, work)
+        options.check(config)
+        return
     options.check(config)
     if not _asks_for_features(config) or config.option.collectonly:
         return
@@ -91,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     command = f"pytest {shlex.join(config.invocation_params.args)}"
     if "--seed" not in command:
         command += f" --seed {config.option.seed}"
-    config.stash[_RUN] = Run(
+    config.stash[RUN] = Run(
         folder=folder,
         recorder=Recorder(folder / "measurements.jsonl"),
         started=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
@@ -101,6 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     if not config.option.allure_report_dir:
         config.option.allure_report_dir = str(folder / "allure-results")
+    controller.lead(config, config.stash[RUN])
 
 
 def _asks_for_features(config: pytest.Config) -> bool:
@@ -121,7 +86,7 @@ def _asks_for_all(config: pytest.Config) -> bool:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Name the run."""
-    run = config.stash.get(_RUN, None)
+    run = config.stash.get(RUN, None)
     return [f"cutover: seed {run.seed}, reports in {run.folder}"] if run else []
 
 
@@ -132,6 +97,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Send progress lines past pytest's capture."""
+    if worker.work_of(session.config) is not None:
+        return
     reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
     capture: Any = session.config.pluginmanager.get_plugin("capturemanager")
 
@@ -141,8 +108,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             reporter.write_line(line)
             reporter._tw.flush()
 
-    if reporter is not None and capture is not None and session.config.stash.get(_RUN, None):
+    if reporter is not None and capture is not None and session.config.stash.get(RUN, None):
         progress.set_sink(sink)
+    if leader := controller.of(session.config):
+        leader.listen(progress.say)
 
 
 @pytest.hookimpl(trylast=True)
@@ -153,14 +122,16 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
         return
     try:
         check_steps(step_contexts(scenarios[0]))
+        if missing := undefined_steps(scenarios):
+            raise FeatureTrap("\n".join(missing))
     except FeatureTrap as trap:
+        if worker.work_of(session.config) is not None:
+            pytest.exit(f"error: {trap}", returncode=pytest.ExitCode.USAGE_ERROR)
         raise pytest.UsageError(str(trap)) from trap
-    if missing := undefined_steps(scenarios):
-        raise pytest.UsageError("\n".join(missing))
-    if run := session.config.stash.get(_RUN, None):
+    if run := session.config.stash.get(RUN, None):
         run.collected = [item.nodeid for item in scenarios]
         # Not `pytest_deselected`: --ignore, --last-failed and broken files do not go through it.
-        if left_out(scenarios, session.config.rootpath / "features"):
+        if left_out((item.path for item in scenarios), session.config.rootpath / "features"):
             run.complete = False
 
 
@@ -174,20 +145,23 @@ def measure(request: pytest.FixtureRequest) -> Measure:
 @pytest.fixture(scope="session")
 def run(pytestconfig: pytest.Config) -> Run:
     """What the run says beside its measurements: notes, stand-ins, environment."""
-    return pytestconfig.stash[_RUN]
+    return pytestconfig.stash[RUN]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Give every scenario its own `Measure`."""
-    run = item.config.stash.get(_RUN, None)
+    run = item.config.stash.get(RUN, None)
     if run is None or not isinstance(item.parent, FeatureFile):
         return
     scenario = _rendered(item)
+    feature = scenario.feature.name or ""
     item.stash[_MEASURE] = Measure(
-        run.recorder, feature=scenario.feature.name or "", scenario=scenario.name
+        run.recorder, feature=feature, scenario=scenario.name, item=item.nodeid
     )
-    progress.say(f"\n{scenario.feature.name}: {scenario.name}")
+    if worker.work_of(item.config) is not None:
+        run.recorder.begun(item.nodeid, feature, scenario.name)
+    progress.say(f"\n{feature}: {scenario.name}")
 
 
 def _rendered(item: pytest.Item) -> Any:
@@ -217,7 +191,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Give every scenario its line in the sign-off, however it ended."""
     report = yield
-    run, mine = item.config.stash.get(_RUN, None), item.stash.get(_MEASURE, None)
+    run, mine = item.config.stash.get(RUN, None), item.stash.get(_MEASURE, None)
     if run is None or mine is None:
         return report
     run.begun.add(item.nodeid)
@@ -233,6 +207,8 @@ def pytest_runtest_makereport(
             report.longrepr = (str(item.path), 0, f"Skipped: unproven: {reason}")
         if report.outcome == "failed":
             run.failed.append(item.nodeid)
+    if call.when == "teardown" and worker.work_of(item.config) is not None:
+        worker.tell(report, run, mine)
     return report
 
 
@@ -269,10 +245,14 @@ def pytest_exception_interact(call: pytest.CallInfo[Any]) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the sign-off and point `latest` at it."""
+    if worker.work_of(session.config) is not None:
+        return
     progress.set_sink(None)
-    run = session.config.stash.get(_RUN, None)
+    run = session.config.stash.get(RUN, None)
     if run is None:
         return
+    if leader := controller.of(session.config):
+        leader.gather()
     if not run.begun:
         # Allure prepares an empty folder in it.
         if not any(path.is_file() for path in run.folder.rglob("*")):
@@ -287,6 +267,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Close with the table of criteria."""
-    run = config.stash.get(_RUN, None)
-    if run is not None and run.begun:
+    run = config.stash.get(RUN, None)
+    if run is not None and run.begun and worker.work_of(config) is None:
         terminal.write(terminalreporter, run.signoff(), run.folder)

@@ -41,26 +41,39 @@ class Recorder:
         self.drills: list[dict[str, Any]] = []
         self._file = file
 
-    def add(self, measurement: Measurement) -> None:
-        """Record a criterion's measurement."""
-        self.measurements.append(measurement)
-        self._append({"kind": "criterion", **asdict(measurement)})
+    @property
+    def file(self) -> Path:
+        """Where the lines are; workers of one run share it."""
+        return self._file
 
-    def observe(self, **observation: Any) -> None:
+    def add(self, measurement: Measurement, item: str = "") -> None:
+        """Record a criterion's measurement; `item` is the scenario's node id."""
+        self.measurements.append(measurement)
+        self._append("criterion", item, asdict(measurement))
+
+    def observe(self, item: str = "", **observation: Any) -> None:
         """Record a value that is reported without a limit."""
         self.observations.append(observation)
-        self._append({"kind": "observation", **observation})
+        self._append("observation", item, observation)
 
-    def rehearsed(self, **drill: Any) -> None:
+    def rehearsed(self, item: str = "", **drill: Any) -> None:
         """Record a drill, with what is needed to run it again."""
         self.drills.append(drill)
-        self._append({"kind": "drill", **drill})
+        self._append("drill", item, drill)
 
-    def _append(self, line: dict[str, Any]) -> None:
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+    def begun(self, item: str, feature: str, scenario: str) -> None:
+        """Record what a scenario is called, before it can end its process."""
+        self._append("begun", item, {"feature": feature, "scenario": scenario})
+
+    def _append(self, kind: str, item: str, values: Mapping[str, Any]) -> None:
+        line = json.dumps({"kind": kind, "item": item, **values}) + "\n"
+        # One write at the file's end, which is never mixed with another worker's.
+        file = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(file, line.encode())
+            os.fsync(file)
+        finally:
+            os.close(file)
 
 
 class Measure:
@@ -69,8 +82,9 @@ class Measure:
     Missed raises `Missed`, inconclusive `Inconclusive`; unproven skips, visibly.
     """
 
-    def __init__(self, recorder: Recorder, *, feature: str, scenario: str) -> None:
+    def __init__(self, recorder: Recorder, *, feature: str, scenario: str, item: str = "") -> None:
         self._recorder = recorder
+        self._item = item
         self._feature = feature
         self._scenario = scenario
         self.recorded: list[Measurement] = []
@@ -184,6 +198,7 @@ class Measure:
     def note(self, name: str, value: float, *, unit: str, error: float = 0.0, n: int = 1) -> None:
         """Report a value that has no limit of its own."""
         self._recorder.observe(
+            item=self._item,
             name=name,
             feature=self._feature,
             scenario=self._scenario,
@@ -208,6 +223,7 @@ class Measure:
         `journal` is a file, relative to the run's folder.
         """
         self._recorder.rehearsed(
+            item=self._item,
             name=name,
             scenario=self._scenario,
             seed=seed,
@@ -219,12 +235,12 @@ class Measure:
     def record_only(self, verdict: Verdict, reason: str, cause: Cause | None) -> None:
         """Record the scenario's own end, when no measurement of it says why it ended."""
         self.recorded.append(self._without_value(self._scenario, verdict, reason, cause))
-        self._recorder.add(self.recorded[-1])
+        self._recorder.add(self.recorded[-1], self._item)
 
     def end(self, measurement: Measurement) -> Measurement:
         """Record `measurement`; return it only when it is met."""
         self.recorded.append(measurement)
-        self._recorder.add(measurement)
+        self._recorder.add(measurement, self._item)
         text = f"{measurement.criterion}: {measurement.verdict}: {measurement.reason}"
         match measurement.verdict:
             case Verdict.MISSED:

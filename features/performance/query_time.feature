@@ -1,4 +1,4 @@
-@performance @postgresql
+@performance @quiet @postgresql
 Feature: Database query time
   The plan: "Database Query Time: target < 15 ms". It names no percentile and no query: here it is
   95 % of the answers of every query on its own, asked by an application from inside the overlay

@@ -1,4 +1,4 @@
-@performance @load
+@performance @quiet @load
 Feature: Service response time
   The plan: "Service Response Time < 100 ms". It names no percentile: 95 of 100 requests are held
   against it, and the 99th is reported. Requests arrive as those of many independent clients do,

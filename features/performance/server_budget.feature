@@ -1,4 +1,4 @@
-@performance
+@performance @quiet
 Feature: Server 84 keeps its budget
   The production core has room for what moves to it: under ordinary traffic its CPU, its memory and
   its swap stay within the plan's targets.

@@ -44,16 +44,17 @@ def collect(path: Path, parent: pytest.Collector) -> FeatureFile | None:
     return collected
 
 
-def left_out(items: Iterable[pytest.Item], folder: Path) -> list[str]:
-    """Name the feature files below `folder` of which not every scenario is among `items`.
+def left_out(chosen: Iterable[Path], folder: Path) -> list[str]:
+    """Name the feature files below `folder` of which not every scenario was chosen.
 
-    Whatever left it out: a selection, `--ignore`, `--last-failed`, an error in collecting.
+    `chosen` holds the file of each scenario that was. Whatever left a scenario out: a selection,
+    `--ignore`, `--last-failed`, an error in collecting.
     """
-    chosen = Counter(item.path.resolve() for item in items)
+    counts = Counter(path.resolve() for path in chosen)
     return [
         str(path.relative_to(folder))
         for path in sorted(folder.rglob("*.feature"))
-        if not _is_whole(path, chosen[path.resolve()])
+        if not _is_whole(path, counts[path.resolve()])
     ]
 
 
@@ -68,7 +69,16 @@ def tags_below(folder: Path) -> set[str]:
     """Return every tag used in feature files below `folder`, to register as markers."""
     tags = set()
     for path in folder.rglob("*.feature"):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.strip().startswith("@"):
-                tags |= {word[1:] for word in line.split() if word.startswith("@")}
+        tags |= tags_of(path)
     return tags
+
+
+def tags_of(path: Path) -> set[str]:
+    """Return every tag used in a feature file."""
+    return {
+        word[1:]
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.strip().startswith("@")
+        for word in line.split()
+        if word.startswith("@")
+    }

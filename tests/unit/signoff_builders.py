@@ -126,6 +126,44 @@ def killed(measure):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
+# What a run on several twins stands on: what takes a while, and shows which worker did it.
+TWIN_STEPS = """
+import time
+from pathlib import Path
+
+@pytest.fixture(scope="session")
+def twin(run, pytestconfig):
+    mark = Path(f"standing-{pytestconfig.option.twin}")
+    mark.write_text(str(os.getpid()))
+    run.cluster = f"twin-{pytestconfig.option.twin}"
+    run.environment |= {"engine": "26.1", "pid": str(os.getpid())}
+    run.notes.append("said by both")
+    run.standins["edge"] = "stands for Traefik"
+    yield pytestconfig.option.twin
+    time.sleep(1)
+    mark.unlink()
+
+@then("it runs on a twin of its own")
+def on_twin(measure, twin):
+    began = time.monotonic()
+    time.sleep(0.1)
+    measure.note("ended", time.monotonic(), error=began, unit="s")
+    measure("time", 1, limit=2, unit="s")
+
+@then("it goes on and on")
+def on_and_on(twin):
+    time.sleep(60)
+
+@then("no twin can stand")
+def no_twin():
+    pytest.exit("error: no memory", returncode=4)
+
+@then("it waits for a failure")
+def waits(measure):
+    time.sleep(1)
+    measure("time", 1, limit=2, unit="s")
+"""
+
 
 def make_project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """Return a project with one step module and no feature; a secret is in its environment."""

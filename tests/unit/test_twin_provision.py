@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from docker.errors import APIError
 
-from fixtures.cluster.twin.provision import Twin
+from fixtures.cluster.twin.blueprint import UNDERLAY_COUNT
+from fixtures.cluster.twin.provision import Twin, _free_ports
 from fixtures.errors import CutoverError
 from tests.unit.chaos_builders import quiet
 
@@ -31,3 +32,8 @@ def test_a_refusal_of_the_engine_names_twin_and_remedy_and_leaves_nothing(
     with quiet(), pytest.raises(CutoverError, match=r"twin refused: .* ambiguous.*make down"):
         twin.up("image")
     assert done == ["removed", "built", "removed"]
+
+
+def test_twins_that_come_up_at_once_never_choose_the_same_port() -> None:
+    chosen = [port for index in range(UNDERLAY_COUNT) for port in _free_ports(index, 9)]
+    assert len(set(chosen)) == 9 * UNDERLAY_COUNT

@@ -1,0 +1,54 @@
+"""A run of features, and what is known of it while it lasts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from signoff.recorder import Recorder
+from signoff.summary import Signoff
+
+
+@dataclass
+class Run:
+    """A run of features: what it says beside its measurements."""
+
+    folder: Path
+    recorder: Recorder
+    started: str
+    seed: int
+    command: str
+    cluster: str = "(none)"
+    notes: list[str] = field(default_factory=list)
+    standins: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    collected: list[str] = field(default_factory=list)
+    begun: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
+    failed: list[str] = field(default_factory=list)
+    complete: bool = True
+
+    def signoff(self) -> Signoff:
+        """Sum the run up."""
+        return Signoff(
+            cluster=self.cluster,
+            started=self.started,
+            seed=self.seed,
+            command=self.command,
+            measurements=self.recorder.measurements,
+            observations=self.recorder.observations,
+            drills=self.recorder.drills,
+            notes=self.notes,
+            standins=self.standins,
+            environment=self.environment,
+            complete=self.complete,
+            not_run=[name for name in self.collected if name not in self.ended],
+            failed=self.failed,
+        )
+
+
+#: The run that a pytest session is, or is a worker of.
+RUN: Final = pytest.StashKey[Run]()
