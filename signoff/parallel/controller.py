@@ -20,12 +20,12 @@ from signoff.parallel import gathering
 from signoff.parallel.lines import Reader
 from signoff.parallel.order import Unit, file_of, units
 from signoff.parallel.scheduling import FeatureScheduling
-from signoff.parallel.worker import KEY, SAID
+from signoff.parallel.worker import KEY, OWN_SECONDS, SAID
 from signoff.run import Run
 
 NAME: Final = "cutover-controller"
 QUIET: Final = "quiet"
-#: Expected seconds of each file; relative to the root.
+#: Expected seconds of each file, relative to the root; a run writes those it took to its folder.
 DURATIONS: Final = Path("features", "durations.json")
 #: How long workers may take to heal and to take their twins down, when the run is interrupted.
 _DOWN_SECONDS: Final = 300.0
@@ -63,6 +63,7 @@ class Controller:
         self._nodes: list[WorkerController] = []
         self._said: dict[str, dict[str, Any]] = {}
         self._ran: dict[str, list[str]] = {}
+        self._seconds: dict[str, float] = {}
         self._live = True
 
     # -- workers come and go -------------------------------------------------------------------
@@ -134,6 +135,9 @@ class Controller:
             self._ran[twin].append(item)
         if said := getattr(report, SAID, None):
             self._said[twin] = said
+        file = file_of(item)
+        took = getattr(report, OWN_SECONDS, 0.0)
+        self._seconds[file] = self._seconds.get(file, 0.0) + took
         if report.failed:
             run.failed.append(item)
             most = self._config.option.maxfail
@@ -221,6 +225,9 @@ class Controller:
         for twin, items in sorted(self._ran.items()):
             files = dict.fromkeys(Path(file_of(item)).stem for item in items)
             run.environment[f"ran on {twin}"] = ", ".join(files)
+        seconds = {file: round(took) for file, took in sorted(self._seconds.items())}
+        text = json.dumps(seconds, indent=2) + "\n"
+        (run.folder / DURATIONS.name).write_text(text, encoding="utf-8")
         if len(self._ran) > 1:
             quiet = [Path(file).stem for file in self._quiet(sorted(run.begun))]
             run.notes.append(gathering.how_it_ran(sorted(self._ran), quiet))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
@@ -18,6 +19,7 @@ from signoff.run import RUN, Run
 #: Under which the controller's word is in xdist's `workerinput`, and ours on a report.
 KEY: Final = "cutover"
 SAID: Final = "cutover_said"
+OWN_SECONDS: Final = "cutover_seconds"
 
 
 def work_of(config: pytest.Config) -> dict[str, Any] | None:
@@ -66,6 +68,7 @@ class Worker:
     def __init__(self, stop: Path) -> None:
         self._stop = stop
         self._session: pytest.Session | None = None
+        self._standing = 0.0
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Keep the session, which a later hook is not given."""
@@ -83,3 +86,21 @@ class Worker:
         """Let an error of this worker's end the whole run: xdist passes `shouldstop` on."""
         if isinstance(excinfo.value, pytest.exit.Exception) and self._session:
             self._session.shouldstop = str(excinfo.value.msg)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+        """Take the time of what is for all scenarios: the twin with its stacks."""
+        began = time.monotonic()
+        try:
+            return (yield)
+        finally:
+            if fixturedef.scope == "session":
+                self._standing += time.monotonic() - began
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Take that time off the scenario that happened to be the first."""
+        report = yield
+        setattr(report, OWN_SECONDS, report.duration - self._standing)
+        self._standing = 0.0
+        return report

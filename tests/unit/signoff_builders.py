@@ -133,6 +133,7 @@ from pathlib import Path
 
 @pytest.fixture(scope="session")
 def twin(run, pytestconfig):
+    time.sleep(2)
     mark = Path(f"standing-{pytestconfig.option.twin}")
     mark.write_text(str(os.getpid()))
     run.cluster = f"twin-{pytestconfig.option.twin}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -63,6 +64,9 @@ def test_two_workers_leave_one_sign_off(project: pytest.Pytester) -> None:
     (folder,) = (p for p in (project.path / "reports").iterdir() if not p.is_symlink())
     names = {json.loads(p.read_text())["name"] for p in folder.glob("allure-results/*-result.json")}
     assert names == {"one", "two", "three", "four", "five", "six"}
+    seconds = json.loads((folder / "durations.json").read_text())
+    assert set(seconds) == {"features/a.feature", "features/b.feature"}
+    assert max(seconds.values()) <= 2, "standing a twin up is no scenario's time"
     shown = result.stdout.str()
     assert "[default-1]   Then it runs on a twin of its own" in shown
     assert re.search(r"\[default-[12]\]   = four: 1 met", shown)
@@ -206,6 +210,7 @@ def started(project: pytest.Pytester) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
     with process:
         eventually(
@@ -224,7 +229,8 @@ def standing(project: pytest.Pytester) -> list[Path]:
 def test_ctrl_c_lets_every_worker_take_its_twin_down(
     project: pytest.Pytester, started: subprocess.Popen[str]
 ) -> None:
-    started.send_signal(signal.SIGINT)
+    # As a terminal does: to all of the foreground's process group.
+    os.killpg(started.pid, signal.SIGINT)
     shown, _ = started.communicate(timeout=60)
     assert started.returncode == pytest.ExitCode.INTERRUPTED, shown
     assert standing(project) == []
