@@ -13,7 +13,7 @@ import pytest
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.waiting import Pending, eventually
 from tests.twin import backups_by_hand as hand
-from verify.backups import coverage, places, postgres, retention, subjects
+from verify.backups import coverage, newest, places, postgres, retention, subjects
 from verify.backups.comparing import Comparison
 from verify.backups.isolated import isolated
 from verify.backups.names import Backup, Tier, parse, tier_path
@@ -187,6 +187,21 @@ def test_a_restore_that_succeeds_with_one_table_empty(site: Site, copy: Copy) ->
     assert f"rows of {SCHEMA}.orders: 0 where the source has 5000" in site.restored(
         site.database, bad
     )
+
+
+def test_a_newest_copy_that_lacks_a_table_is_not_saved_by_the_older(
+    site: Site, copy: Copy
+) -> None:
+    """Without a mark: as a server's newest copies are restored."""
+    good = site.database.found()
+    dropped = f"{{ gzip -dc | sed '/^COPY {SCHEMA}.orders /,/^\\\\\\.$/d' | gzip; }}"
+    bad = copy(site.database, dropped)
+    site.run(f"mv {good.path} {good.path}.hidden")
+    try:
+        found = newest.restored(site.database.subject, site.store, site.elsewhere)
+    finally:
+        site.run(f"mv {good.path}.hidden {good.path}")
+    assert f"{bad.path}: the table {SCHEMA}.orders is empty in it" in found.problems
 
 
 def test_the_plan_s_dump_without_roles(site: Site) -> None:

@@ -1,0 +1,95 @@
+"""Write docs/criteria.md: the plan's lines, what proves them, and what a run said of them.
+
+    python -m signoff.criteria [RUN]
+
+RUN is a run's folder, reports/latest unless given; it must be of all features, on a twin.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from fixtures.errors import CutoverError
+from signoff import plan_lines
+from signoff.bdd.traps import names
+from signoff.measurement import Measurement, Verdict
+
+ROOT: Final = Path(__file__).parents[1]
+PAGE: Final = ROOT / "docs" / "criteria.md"
+TABLE: Final = ROOT / "features" / "plan.yml"
+_HEAD: Final = """# The plan's criteria
+
+Every line under *Success Criteria* and *Performance Targets* of the plan, the features that prove
+it, and the tests that break the property and see its scenario go red. Made by `make criteria` from
+`features/plan.yml` and the newest whole run; a unit test holds the page against both.
+
+"""
+
+
+def feature_names(features: Path) -> dict[str, str]:
+    """Return file, relative to the folder, → Feature name. Raises `FeatureTrap`."""
+    return {
+        str(path.relative_to(features)): names(path)[0]
+        for path in sorted(features.rglob("*.feature"))
+    }
+
+
+def page(judged: Sequence[plan_lines.Judged], of_run: str) -> str:
+    """Return the text of docs/criteria.md."""
+    text = [_HEAD + f"Verdicts: {of_run}."]
+    for part in dict.fromkeys(j.line.part for j in judged):
+        mine = [j for j in judged if j.line.part == part]
+        text += ["", f"## {part}", "", *plan_lines.documented(mine)]
+    return "\n".join(text) + "\n"
+
+
+def measurements_of(signoff: dict[str, Any]) -> list[Measurement]:
+    """Return as much of the measurements of a signoff.json as the plan's lines need."""
+    return [
+        Measurement(
+            c["criterion"],
+            c["feature"],
+            c["unit"],
+            Verdict(c["verdict"]),
+            n=c["n"],
+            reason=c["reason"],
+            scenario=c["scenario"],
+        )
+        for c in signoff["criteria"]
+    ]
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page; 1 when the run is not of all features, 2 when there is none."""
+    parser = argparse.ArgumentParser("signoff.criteria", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("run", nargs="?", type=Path, default=ROOT / "reports" / "latest")
+    run = parser.parse_args(arguments).run.resolve()
+    try:
+        signoff = json.loads((run / "signoff.json").read_text("utf-8"))
+    except OSError as error:
+        message = f"no sign-off to be read: {error}"
+        _say(f"error: {CutoverError(message, remedy='Run `make acceptance` first.')}")
+        return 2
+    judged = plan_lines.judge_lines(
+        plan_lines.read(TABLE), measurements_of(signoff), feature_names(ROOT / "features")
+    )
+    PAGE.write_text(page(judged, f"of run {run.name}"), encoding="utf-8")
+    missing = [j.line.line for j in judged if j.verdict == plan_lines.NOT_RUN]
+    if missing:
+        _say(f"error: {run.name} is not of all features; not run: {'; '.join(missing)}")
+        return 1
+    _say(f"{PAGE.relative_to(ROOT)}: of {run.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""The plan's lines: all are there, what proves them exists, and the worst verdict is theirs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from signoff import criteria, plan_lines
+from signoff.bdd.traps import names
+from signoff.measurement import Measurement, Verdict
+from signoff.plan_lines import Judged, PlanLine, Proof
+
+ROOT = Path(__file__).parents[2]
+FEATURES = ROOT / "features"
+LINES = plan_lines.read(criteria.TABLE)
+
+#: Copied from the plan, so that none is dropped or softened here.
+PLAN = {
+    "Performance Targets": {
+        "Server 84 CPU Load: < 0.30",
+        "Server 84 RAM Usage: < 20 GB",
+        "Service Response Time: < 100 ms",
+        "Database Query Time: < 15 ms",
+        "High Availability: > 99%",
+        "Backup Recovery Time: < 1 hour",
+    },
+    "Success Criteria": {
+        "All 70+ containers running across 4 servers",
+        "Zero downtime deployments (rolling updates)",
+        "Automatic failover (< 60 seconds)",
+        "Automated backups (daily DB, hourly Redis, weekly volumes)",
+        "GitLab repos mirrored to GitHub (hourly)",
+        "PostgreSQL replicas on server 81 (read scaling)",
+        "Monitoring all services (Prometheus/Grafana)",
+        "Centralized logging (Loki)",
+        "Encrypted network communication",
+        "Secrets encrypted at rest and in transit",
+    },
+}
+
+
+def test_every_line_of_the_plan_is_there() -> None:
+    found: dict[str, set[str]] = {}
+    for line in LINES:
+        found.setdefault(line.part, set()).add(line.line)
+    assert found == PLAN
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line.line)
+def test_what_proves_a_line_and_what_breaks_it_exist(line: PlanLine) -> None:
+    assert line.proved_by, "no feature proves it"
+    assert line.broken_by, "no test turns it red"
+    for proof in line.proved_by:
+        _, scenarios = names(FEATURES / proof.file)
+        assert not proof.scenario or proof.scenario in scenarios, proof
+    for test in line.broken_by:
+        file, _, function = test.partition("::")
+        tree = ast.parse((ROOT / file).read_text("utf-8"))
+        assert function in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}, test
+
+
+def test_the_page_is_made_from_the_table() -> None:
+    """All but the verdicts, which are a run's."""
+    text = criteria.PAGE.read_text("utf-8")
+    of_run = re.search(r"^Verdicts: (.*)\.$", text, re.MULTILINE)
+    assert of_run
+    verdicts = {
+        match[1]: match[2]
+        for match in re.finditer(r"^\| ([^|]+) \| .* \| ([^|]+) \| .*$", text, re.M)
+    }
+    judged = [Judged(line, verdicts.get(line.line, "?"), 0, "") for line in LINES]
+    assert text == criteria.page(judged, of_run[1]), "run `make criteria`"
+    assert {j.verdict for j in judged} <= {*map(str, Verdict)}
+
+
+NAMES = {"a.feature": "A", "b.feature": "B"}
+
+
+def line(*proofs: Proof, criteria: tuple[str, ...] = ()) -> PlanLine:
+    return PlanLine("part", "line", proofs, criteria, ())
+
+
+def measured(
+    verdict: Verdict, feature: str = "A", scenario: str = "one", criterion: str = "time"
+) -> Measurement:
+    return Measurement(criterion, feature, "s", verdict, reason="so", scenario=scenario)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ([Verdict.MET, Verdict.MET], "met"),
+        ([Verdict.MET, Verdict.UNPROVEN], "unproven"),
+        ([Verdict.UNPROVEN, Verdict.INCONCLUSIVE], "inconclusive"),
+        ([Verdict.INCONCLUSIVE, Verdict.MISSED, Verdict.MET], "missed"),
+        ([], "not run"),
+    ],
+)
+def test_the_worst_verdict_is_the_lines(verdicts: list[Verdict], expected: str) -> None:
+    (judged,) = plan_lines.judge_lines(
+        [line(Proof("a.feature"))], [measured(v) for v in verdicts], NAMES
+    )
+    assert judged.verdict == expected
+    assert judged.criteria == len(verdicts)
+
+
+def test_a_line_of_which_half_did_not_run_is_not_met() -> None:
+    both = line(Proof("a.feature"), Proof("b.feature"))
+    (judged,) = plan_lines.judge_lines([both], [measured(Verdict.MET)], NAMES)
+    assert (judged.verdict, judged.reason) == ("not run", "b.feature")
+    (judged,) = plan_lines.judge_lines([both], [measured(Verdict.MISSED)], NAMES)
+    assert (judged.verdict, judged.reason) == ("missed", "time: so")
+
+
+def test_a_line_takes_only_its_scenarios_and_criteria() -> None:
+    narrow = line(Proof("a.feature", "one"), criteria=("time",))
+    others = [
+        measured(Verdict.MISSED, feature="B"),
+        measured(Verdict.MISSED, scenario="two"),
+        measured(Verdict.MISSED, criterion="number"),
+    ]
+    good = measured(Verdict.MET, scenario="one [a]", criterion="time to write")
+    (judged,) = plan_lines.judge_lines([narrow], [*others, good], NAMES)
+    assert (judged.verdict, judged.criteria) == ("met", 1)
+
+
+def test_without_a_run_there_is_a_remedy(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert criteria.main([str(tmp_path)]) == 2
+    assert "make acceptance" in capsys.readouterr().out
