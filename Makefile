@@ -58,6 +58,10 @@ status: setup ## Say what stands: engine, twins, nodes, services
 report: setup ## Build the report of the newest run again
 	$(BIN)/python -m signoff.report
 
+.PHONY: criteria
+criteria: setup ## Write docs/criteria.md from the newest whole run on a twin
+	$(BIN)/python -m signoff.criteria
+
 .PHONY: bench
 bench: setup ## Measure against floors; one table and reports/bench.json
 	$(BIN)/python -m bench $(ARGS)

@@ -16,12 +16,12 @@ from typing import Any, Final
 
 from fixtures.errors import CutoverError
 from signoff import plan_lines
-from signoff.bdd.traps import names
+from signoff.bdd.collection import feature_names
 from signoff.measurement import Measurement, Verdict
 
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs" / "criteria.md"
-TABLE: Final = ROOT / "features" / "plan.yml"
+FEATURES: Final = ROOT / "features"
 _HEAD: Final = """# The plan's criteria
 
 Every line under *Success Criteria* and *Performance Targets* of the plan, the features that prove
@@ -29,14 +29,6 @@ it, and the tests that break the property and see its scenario go red. Made by `
 `features/plan.yml` and the newest whole run; a unit test holds the page against both.
 
 """
-
-
-def feature_names(features: Path) -> dict[str, str]:
-    """Return file, relative to the folder, → Feature name. Raises `FeatureTrap`."""
-    return {
-        str(path.relative_to(features)): names(path)[0]
-        for path in sorted(features.rglob("*.feature"))
-    }
 
 
 def page(judged: Sequence[plan_lines.Judged], of_run: str) -> str:
@@ -80,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"error: {CutoverError(message, remedy='Run `make acceptance` first.')}")
         return 2
     judged = plan_lines.judge_lines(
-        plan_lines.read(TABLE), measurements_of(signoff), feature_names(ROOT / "features")
+        plan_lines.read(FEATURES / plan_lines.TABLE),
+        measurements_of(signoff),
+        feature_names(FEATURES),
     )
     PAGE.write_text(page(judged, f"of run {run.name}"), encoding="utf-8")
     missing = [j.line.line for j in judged if j.verdict == plan_lines.NOT_RUN]

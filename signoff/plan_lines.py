@@ -17,6 +17,8 @@ from signoff.measurement import Measurement, Verdict
 #: The worst of several verdicts is that of the line. A missed criterion outweighs everything.
 _WORST_FIRST: Final = (Verdict.MISSED, Verdict.INCONCLUSIVE, Verdict.UNPROVEN, Verdict.MET)
 NOT_RUN: Final = "not run"
+#: The table's name in the folder of the features.
+TABLE: Final = "plan.yml"
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
         seed=config.option.seed,
         command=command,
         complete=_asks_for_all(config),
+        features=config.rootpath / "features",
     )
     if not config.option.allure_report_dir:
         config.option.allure_report_dir = str(folder / "allure-results")

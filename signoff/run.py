@@ -8,13 +8,18 @@ from typing import Final
 
 import pytest
 
+from signoff import plan_lines
+from signoff.bdd.collection import feature_names
 from signoff.recorder import Recorder
 from signoff.summary import Signoff
 
 
 @dataclass
 class Run:
-    """A run of features: what it says beside its measurements."""
+    """A run of features: what it says beside its measurements.
+
+    `features` is the folder whose `plan.yml` says what proves the plan's lines.
+    """
 
     folder: Path
     recorder: Recorder
@@ -30,6 +35,7 @@ class Run:
     ended: set[str] = field(default_factory=set)
     failed: list[str] = field(default_factory=list)
     complete: bool = True
+    features: Path | None = None
 
     def signoff(self) -> Signoff:
         """Sum the run up."""
@@ -47,6 +53,14 @@ class Run:
             complete=self.complete,
             not_run=[name for name in self.collected if name not in self.ended],
             failed=self.failed,
+            plan=self._plan(),
+        )
+
+    def _plan(self) -> list[plan_lines.Judged]:
+        if self.features is None or not (table := self.features / plan_lines.TABLE).exists():
+            return []
+        return plan_lines.judge_lines(
+            plan_lines.read(table), self.recorder.measurements, feature_names(self.features)
         )
 
 

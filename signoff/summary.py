@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from signoff.measurement import Cause, Measurement, Relation, Verdict
+from signoff.plan_lines import NOT_RUN, Judged, markdown
 from signoff.side_by_side import comparisons, shown
 
 _SIGNS = {Relation.AT_MOST: "≤", Relation.AT_LEAST: "≥", Relation.EQUAL: "="}
@@ -18,7 +19,8 @@ class Signoff:
     """Everything that the sign-off states.
 
     `collected` and `ran` are scenario counts; `complete` says whether the run was of all features;
-    `not_run` names scenarios that were collected and did not run.
+    `not_run` names scenarios that were collected and did not run; `plan` is what that comes to for
+    each line of the plan.
     """
 
     cluster: str
@@ -34,6 +36,7 @@ class Signoff:
     complete: bool = False
     not_run: Sequence[str] = ()
     failed: Sequence[str] = ()
+    plan: Sequence[Judged] = ()
 
     @property
     def ready(self) -> bool:
@@ -54,6 +57,9 @@ class Signoff:
             objections.append(f"{len(self.failed)} scenarios failed")
         if not self.complete:
             objections.append("only a part of the features was run")
+        # A whole run that says nothing of a line: its feature was taken away, or has no criterion.
+        if self.complete and (silent := [j for j in self.plan if j.verdict == NOT_RUN]):
+            objections.append(f"{len(silent)} lines of the plan not shown")
         if self.not_run:
             objections.append(f"{len(self.not_run)} scenarios did not run")
         return objections
@@ -75,6 +81,10 @@ def as_json(signoff: Signoff) -> dict[str, Any]:
         "seed": signoff.seed,
         "ready": signoff.ready,
         "headline": signoff.headline,
+        "plan": [
+            {"line": j.line.line, "verdict": j.verdict, "criteria": j.criteria, "reason": j.reason}
+            for j in signoff.plan
+        ],
         "criteria": [_criterion(m) for m in signoff.measurements],
         "observations": list(signoff.observations),
         "side_by_side": [
@@ -97,6 +107,11 @@ def as_markdown(signoff: Signoff) -> str:
         "",
         f"Started {signoff.started}, seed {signoff.seed}. The whole story: [report](report.html).",
         "",
+        *(
+            ["## The plan", "", *markdown(signoff.plan), "", "## Criteria", ""]
+            if signoff.plan
+            else []
+        ),
         "| verdict | criterion | measured | limit | n | scenario | evidence |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]

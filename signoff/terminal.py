@@ -8,7 +8,7 @@ from typing import Any
 from signoff.measurement import Verdict
 from signoff.summary import Signoff, limit, measured
 
-_COLOURS = {
+_COLOURS: dict[str, str] = {
     Verdict.MET: "green",
     Verdict.MISSED: "red",
     Verdict.INCONCLUSIVE: "yellow",
@@ -38,6 +38,11 @@ def write(reporter: Any, signoff: Signoff, folder: Path) -> None:
         reporter.write_line(f"drill {drill['name']}, again: {drill['replay']}")
     for note in signoff.notes:
         reporter.write_line(f"note: {note}")
+    if signoff.complete:
+        reporter.write_line("the plan", bold=True)
+        for j in signoff.plan:
+            reporter.write(f"  {j.verdict:<13}", **{_COLOURS.get(j.verdict, "red"): True})
+            reporter.write_line(f"{j.line.line}  {j.reason}")
     reporter.write_line("")
     colour = "green" if signoff.ready else "red"
     reporter.write_line(f"{signoff.cluster}: {signoff.headline}", bold=True, **{colour: True})

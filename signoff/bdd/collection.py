@@ -5,13 +5,14 @@ from __future__ import annotations
 import types
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pytest_bdd import scenarios
 
-from signoff.bdd.traps import FeatureTrap, check_feature, count_scenarios
+from signoff.bdd.traps import FeatureTrap, check_feature, count_scenarios, names
 
 
 class FeatureFile(pytest.Module):
@@ -82,3 +83,15 @@ def tags_of(path: Path) -> set[str]:
         for word in line.split()
         if word.startswith("@")
     }
+
+
+def feature_names(folder: Path) -> dict[str, str]:
+    """Return feature file, relative to the folder, → the Feature's name.
+
+    What is no Gherkin is left out: to collect it is an error that says more.
+    """
+    found = {}
+    for path in sorted(folder.rglob("*.feature")):
+        with suppress(FeatureTrap):
+            found[path.relative_to(folder).as_posix()] = names(path)[0]
+    return found

@@ -57,6 +57,12 @@ def count_scenarios(path: Path) -> int:
     )
 
 
+def names(path: Path) -> tuple[str, list[str]]:
+    """Return the feature's name, and the names of its scenarios. Raises `FeatureTrap`."""
+    feature = _parsed(path)
+    return feature.get("name", ""), [scenario["name"] for scenario in _scenarios(feature)]
+
+
 def _parsed(path: Path) -> dict[str, Any]:
     try:
         document: Any = Parser().parse(path.read_text(encoding="utf-8"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from signoff import criteria, plan_lines
 from signoff.bdd.traps import names
 from signoff.measurement import Measurement, Verdict
 from signoff.plan_lines import Judged, PlanLine, Proof
+from signoff.summary import Signoff, as_json, as_markdown
 
 ROOT = Path(__file__).parents[2]
 FEATURES = ROOT / "features"
-LINES = plan_lines.read(criteria.TABLE)
+LINES = plan_lines.read(criteria.FEATURES / plan_lines.TABLE)
 
 #: Copied from the plan, so that none is dropped or softened here.
 PLAN = {
@@ -125,6 +127,24 @@ def test_a_line_takes_only_its_scenarios_and_criteria() -> None:
     good = measured(Verdict.MET, scenario="one [a]", criterion="time to write")
     (judged,) = plan_lines.judge_lines([narrow], [*others, good], NAMES)
     assert (judged.verdict, judged.criteria) == ("met", 1)
+
+
+def test_the_signoff_shows_the_lines_and_is_not_ready_without_one() -> None:
+    good = Judged(line(), "met", 2, "")
+    silent = Judged(
+        PlanLine("part", "another line", (), (), ()), plan_lines.NOT_RUN, 0, "b.feature"
+    )
+    whole = Signoff("c", "now", 1, "pytest", [measured(Verdict.MET)], complete=True, plan=[good])
+    assert whole.ready
+    lacking = replace(whole, plan=[good, silent])
+    assert lacking.objections == ["1 lines of the plan not shown"]
+    assert "| another line | not run | 0 | b.feature |" in as_markdown(lacking)
+    assert as_json(lacking)["plan"][0] == {
+        "line": "line",
+        "verdict": "met",
+        "criteria": 2,
+        "reason": "",
+    }
 
 
 def test_without_a_run_there_is_a_remedy(
