@@ -15,7 +15,7 @@ from fixtures.waiting import how_long
 from load.availability import AvailabilityProbe
 from steps.deployments import ENDLESS_SECONDS
 from verify.rollout import Rollout, Rollouts, SwarmServices, changed
-from verify.security import rotation, wire
+from verify.security import rotation, wire, wire_findings
 from verify.security.rotation import Login, Logins
 from verify.security.wire import Tap
 
@@ -126,7 +126,7 @@ def refused(logins: Logins, turn: Turn, seconds: float, measure: Any) -> None:
 def sealed_on_the_way(turn: Turn, measure: Any) -> None:
     """In frames of the managers; those from Swarm's port carry it to the tasks' nodes."""
     assert turn.taps is not None
-    problems, doubts, segments = wire.sealed_problems(turn.taps, SWARM_PORT)
+    problems, doubts, segments = wire_findings.sealed_problems(turn.taps, SWARM_PORT)
     if doubts and not problems:
         measure.inconclusive("secrets encrypted in transit", "; ".join(doubts))
     measure.violations("secrets encrypted in transit", problems, checked=segments)

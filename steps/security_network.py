@@ -10,7 +10,7 @@ from fixtures.cluster import capabilities
 from fixtures.cluster.cluster import Cluster
 from fixtures.tables import column, rows
 from verify.discovery import netcheck_service
-from verify.security import engine_api, firewall, ports, wire
+from verify.security import engine_api, firewall, ports, wire, wire_findings
 
 
 @then("traffic of these overlays between any two nodes is encrypted on the wire")
@@ -18,7 +18,7 @@ def encrypted(cluster: Cluster, datatable: Any, measure: Any) -> None:
     """Markers between tasks on all nodes, looked for in what their nodes send."""
     networks = column(datatable, "network")
     arrived, taps, numbers = wire.exchange(cluster, netcheck_service(cluster), networks)
-    judged = wire.judge(
+    judged = wire_findings.judge(
         arrived,
         taps,
         numbers,
@@ -30,7 +30,7 @@ def encrypted(cluster: Cluster, datatable: Any, measure: Any) -> None:
     if judged.doubts and not judged.problems:
         measure.inconclusive(criterion, "; ".join(judged.doubts))
     if judged.unproven and not judged.problems:
-        measure.unproven(criterion, wire.summary(judged.unproven, judged.checked))
+        measure.unproven(criterion, wire_findings.summary(judged.unproven, judged.checked))
     measure.violations(criterion, judged.problems, checked=judged.checked)
 
 

@@ -15,7 +15,7 @@ from fixtures.cluster import capabilities
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.waiting import Pending, eventually
 from tests.twin.conftest import Outcome
-from verify.security import ports, secret_values, wire
+from verify.security import ports, secret_values, wire, wire_findings
 from verify.security.rotation import Logins, refused_within
 from verify.security.secret_values import Secret
 
@@ -205,11 +205,11 @@ def test_an_encrypted_network_whose_traffic_is_clear_is_missed(
 ) -> None:
     esp = capabilities.probe(cluster).esp
 
-    def look() -> wire.Judged:
+    def look() -> wire_findings.Judged:
         seen = wire.exchange(cluster, sealed, [sealed])
         flagged = wire.flags(cluster, [sealed])
         assert flagged == {sealed: True}
-        return wire.judge(*seen, flagged, ports.addresses(cluster), esp=esp)
+        return wire_findings.judge(*seen, flagged, ports.addresses(cluster), esp=esp)
 
     before = look()
     assert (before.problems, before.doubts) == ([], [])

@@ -22,7 +22,7 @@ from fixtures.cluster.twin import blueprint
 from fixtures.cluster.twin.firewall import rules
 from fixtures.errors import CannotProve, CutoverError
 from tests.unit.builders import FakeCluster, snapshot, task
-from verify.security import engine_api, firewall, ports, wire
+from verify.security import engine_api, firewall, ports, wire, wire_findings
 from verify.security.firewall import Door
 from verify.security.wire import Sent, Tap
 
@@ -46,10 +46,10 @@ def agent(name: str) -> ModuleType:
 
 def judged(
     *, clear: set[int], esp: set[str], flagged: bool, kernel: bool, came: bool = True, lost: int = 0
-) -> wire.Judged:
+) -> wire_findings.Judged:
     taps = {"m1": Tap(clear=clear, esp=esp, lost=lost), "w1": Tap({0}, {"192.0.2.1"})}
     arrived = {THERE: came, BACK: True}
-    return wire.judge(arrived, taps, NUMBERS, {"backend": flagged}, ADDRESSES, esp=kernel)
+    return wire_findings.judge(arrived, taps, NUMBERS, {"backend": flagged}, ADDRESSES, esp=kernel)
 
 
 def test_what_arrived_unseen_beside_esp_is_encrypted() -> None:
@@ -73,10 +73,10 @@ def test_without_a_flag_it_is_missed_where_the_kernel_could() -> None:
 def test_without_esp_in_the_kernel_it_is_unproven_and_the_capture_is_proven() -> None:
     found = judged(clear={0, 1}, esp=set(), flagged=False, kernel=False)
     assert (found.problems, len(found.unproven)) == ([], 1)
-    assert "it read 1 in clear" in wire.summary(found.unproven, found.checked)
+    assert "it read 1 in clear" in wire_findings.summary(found.unproven, found.checked)
     dropped = judged(clear={0}, esp=set(), flagged=True, kernel=False, came=False)
     assert dropped.unproven == ["backend from m1 to w1: nothing arrived"]
-    assert "it read 0 in clear" in wire.summary(dropped.unproven, dropped.checked)
+    assert "it read 0 in clear" in wire_findings.summary(dropped.unproven, dropped.checked)
 
 
 @pytest.mark.parametrize(
@@ -117,10 +117,10 @@ def test_every_ordered_pair_on_every_common_network_is_tried() -> None:
 
 def test_a_value_that_was_sent_in_clear_is_found() -> None:
     good = Tap({0}, tcp={2377: 3})
-    assert wire.sealed_problems({"m1": good}, 2377) == ([], [], 3)
-    problems, _, _ = wire.sealed_problems({"m1": Tap({0, 1}), "m2": good}, 2377)
+    assert wire_findings.sealed_problems({"m1": good}, 2377) == ([], [], 3)
+    problems, _, _ = wire_findings.sealed_problems({"m1": Tap({0, 1}), "m2": good}, 2377)
     assert problems == ["m1 sent it in clear"]
-    _, doubts, segments = wire.sealed_problems({"m1": Tap()}, 2377)
+    _, doubts, segments = wire_findings.sealed_problems({"m1": Tap()}, 2377)
     assert (len(doubts), segments) == (1, 0)
 
 

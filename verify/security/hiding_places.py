@@ -27,7 +27,6 @@ _FILE_LOGS: Final = ("json-file", "local")
 #: Keys of the harness's own, from which a twin's secret is made: their home.
 _OWN_KEYS: Final = ("id_", "host_")
 _ENGINE: Final = "$(docker info --format '{{.DockerRootDir}}')"
-_UPPER: Final = "docker ps -aq | xargs -r docker inspect --format '{{.GraphDriver.Data.UpperDir}}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,7 @@ def look(cluster: Cluster, place: str, secrets: list[Secret], reports: Path) -> 
     places: Mapping[str, Callable[[], Look]] = {
         **{name: partial(_on_nodes, cluster, lists, secrets) for name, lists in _FILES.items()},
         "the logs of containers": lambda: _logs(cluster, secrets),
+        "what containers wrote outside of volumes": lambda: _layers(cluster, secrets),
         "the settings of containers": lambda: _api(cluster, _containers, secrets),
         "the settings, labels and history of images": lambda: _api(cluster, _images, secrets),
         "services, configs, networks and all labels": lambda: _swarm(cluster, secrets),
@@ -78,10 +78,6 @@ _FILES: Final[Mapping[str, str]] = {
     "the environment of processes": "printf '%s\\0' /proc/[0-9]*/environ",
     "command lines": "printf '%s\\0' /proc/[0-9]*/cmdline",
     "the logs of the node": "find /var/log -type f -size -256M -print0",
-    "what containers wrote outside of volumes": (
-        f"{_UPPER} | while read -r layer; do"
-        ' [ -d "$layer" ] && find "$layer" -type f -size -64M -print0; done'
-    ),
     # Data is large; what was copied or configured is small.
     "small files in volumes": f"find {_ENGINE}/volumes -type f -size -1024k -print0",
 }
@@ -90,7 +86,7 @@ _FILES: Final[Mapping[str, str]] = {
 def _on_nodes(cluster: Cluster, listing: str, secrets: list[Secret]) -> Look:
     def on(node: Node) -> Look:
         found = search(node, listing, secrets)
-        # That nothing was written is a fact like another: the control was found.
+        # That no file is there is a fact like another: the control was found.
         return Look(found.problems(node.name), found.searched or 1)
 
     return together(cluster.on_all(on).values())
@@ -110,6 +106,29 @@ def _logs(cluster: Cluster, secrets: list[Secret]) -> Look:
         return Look(found.problems(node.name), found.searched, elsewhere)
 
     return together(cluster.on_all(on).values())
+
+
+def _layers(cluster: Cluster, secrets: list[Secret]) -> Look:
+    def on(node: Node) -> Look:
+        layers = {d["Name"][1:]: _layer(d) for d in node.ask(_containers)}
+        known = shlex.join(layer for layer in layers.values() if layer)
+        listing = f"find {known} -type f -size -64M -print0" if known else "true"
+        found = search(node, listing, secrets)
+        unknown = [
+            f"what {name} on {node.name} wrote is not a folder of the node's: not searched"
+            for name, layer in layers.items()
+            if not layer
+        ]
+        # That nothing was written is a fact like another: the control was found.
+        return Look(found.problems(node.name), found.searched or len(layers), unknown)
+
+    return together(cluster.on_all(on).values())
+
+
+def _layer(details: Mapping[str, Any]) -> str:
+    """The folder that a container writes to, where its storage driver has one (overlay2)."""
+    data = (details.get("GraphDriver") or {}).get("Data") or {}
+    return str(data.get("UpperDir") or "")
 
 
 def _driver(details: Mapping[str, Any]) -> str:
