@@ -31,7 +31,6 @@ _NAMESPACES: Final = {
     "IpcMode": "host IPC namespace",
     "UTSMode": "host UTS namespace",
     "UsernsMode": "host user namespace",
-    "CgroupnsMode": "host cgroup namespace",
 }
 _SECONDS: Final = 20.0
 _STATUS: Final = """
