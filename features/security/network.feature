@@ -35,7 +35,10 @@ Feature: What the network sees of the nodes
     outward does not face them, from containers.
 
     Then no engine takes orders over TCP without a client's certificate
-    And no engine's socket is open to others than root and its group
+
+  @critical @smoke
+  Scenario: An engine's socket is for root and its group
+    Then no engine's socket is open to others than root and its group
 
   @critical @smoke
   Scenario: Swarm's ports are for its nodes only

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docker.types import EndpointSpec, Mount, RestartPolicy
+from docker.types import EndpointSpec, Mount, RestartPolicy, SecretReference
 
 from fixtures.cluster import capabilities
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.waiting import Pending, eventually
 from tests.twin.conftest import Outcome
 from verify.security import ports, secret_values, wire, wire_findings
-from verify.security.rotation import Logins, refused_within
+from verify.security.rotation import Logins, held, not_taken, refused_within
 from verify.security.secret_values import Secret
 
 RunFeatures = Callable[..., Outcome]
@@ -70,6 +70,8 @@ def leaky_service(cluster: Cluster, node: Node, secret: Secret) -> Iterator[None
     web = cluster.snapshot().service_called("netcheck").name
 
     def create(api: Any) -> None:
+        (known,) = api.api.secrets(filters={"name": secret.name})
+        elsewhere = SecretReference(known["ID"], secret.name, filename="/etc/password")
         container = api.api.inspect_service(web)["Spec"]["TaskTemplate"]["ContainerSpec"]
         api.services.create(
             container["Image"],
@@ -79,6 +81,7 @@ def leaky_service(cluster: Cluster, node: Node, secret: Secret) -> Iterator[None
             labels={"password": secret.value},
             mounts=[Mount("/run/docker.sock", "/run/docker.sock", type="bind")],
             user="0",
+            secrets=[elsewhere],
             cap_add=["CAP_NET_ADMIN"],
             constraints=[f"node.hostname == {node.name}"],
             restart_policy=RestartPolicy("none"),
@@ -119,6 +122,8 @@ def everything_wrong(cluster: Cluster, secret: Secret) -> Iterator[None]:
         bare.run(NO_FIREWALL)
         stack.callback(copied.run, f"rm -f {store}")
         copied.run(f"cat >{store}", stdin=value)
+        stack.callback(open_to_all.run, "chmod 660 /run/docker.sock")
+        open_to_all.run("chmod 666 /run/docker.sock")
         stack.callback(open_to_all.run, "kill $(cat /run/open-engine.pid)", check=False)
         start = f"setsid python3 -c {shlex.quote(OPEN_ENGINE)} </dev/null >/dev/null 2>&1 &"
         open_to_all.run(f"{start} echo $! >/run/open-engine.pid")
@@ -154,6 +159,8 @@ def test_every_leak_and_every_open_door_is_seen(
         assert "redis_password" in reason, place
         assert spot in reason.replace(f"{tmp_path}/", ""), place
     for criterion, reasons in {
+        "secrets are in memory only": [f"{LEAKY}.1", "has a secret at /etc/password"],
+        "the engine's socket": ["/run/docker.sock on gmktec has mode 666"],
         "secrets encrypted at rest": ["redis_password in /var/lib/docker/swarm/copy on wsasus"],
         "exposed ports equal the list": [
             f"{LEAKY} publishes {PORT} on hpr",
@@ -227,9 +234,22 @@ def test_an_encrypted_network_whose_traffic_is_clear_is_missed(
     assert "in clear, though the network is said to be encrypted" in after.problems[0]
 
 
-def test_a_password_that_was_not_retired_is_seen(cluster: Cluster) -> None:
+def test_a_value_that_leaves_in_clear_is_seen(cluster: Cluster) -> None:
+    node, value = cluster.leader(), b"not-for-everybody"
+    peer = next(address for n, address in ports.addresses(cluster).items() if n != node.name)
+    with wire.all_tapped(cluster, {node.name: [value]}) as taps:
+        node.run(f"bash -c 'cat >/dev/udp/{peer}/9'", stdin=value)
+    problems, doubts, _ = wire_findings.sealed_problems(taps, 2377)
+    assert (problems, doubts) == ([f"{node.name} sent it in clear"], [])
+
+
+def test_a_login_that_was_not_changed_or_not_retired_is_seen(cluster: Cluster) -> None:
     with Logins(cluster, "gibd-postgres", "gibd-postgres-replica") as logins:
         login = logins.make(logins.new_value())
+        company = cluster.snapshot().service_called("ws-company").name
+        unchanged = not_taken(held(cluster, company), {"postgres"}, login, login)
+        assert isinstance(unchanged, Pending)
+        assert f"without the new secret: {company}.1, {company}.2" in unchanged.reason
         assert refused_within(lambda: logins.accepted(login), within=1) == [
             "the former password is still accepted"
         ]

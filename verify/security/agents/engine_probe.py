@@ -4,12 +4,13 @@
 `GET /_ping`, by its header Api-Version). Needs python3-minimal with ssl.
 """
 
+import contextlib
 import socket
 import ssl
 import sys
 import threading
 
-SECONDS = 1.5
+SECONDS = 1.0
 REQUEST = b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n"
 
 
@@ -28,14 +29,16 @@ def probe(address, port, found):
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     for way in ("plain", "tls"):
         try:
-            with socket.create_connection((address, port), SECONDS) as link:
-                if way == "tls":
-                    with trusting.wrap_socket(link) as sealed:
-                        answered = ask(sealed)
-                else:
-                    answered = ask(link)
+            link = socket.create_connection((address, port), SECONDS)
         except OSError:
-            answered = False
+            return  # nobody is there, or nobody may get there
+        answered = False
+        with link, contextlib.suppress(OSError):
+            if way == "tls":
+                with trusting.wrap_socket(link) as sealed:
+                    answered = ask(sealed)
+            else:
+                answered = ask(link)
         if answered:
             found.append((address, port, way))
 
