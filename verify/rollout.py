@@ -48,7 +48,8 @@ class Change:
     """What an update asks for; what is left out stays as it is.
 
     `start_seconds`: how long a task may take to its first good health check; after that one failed
-    check is enough. `order` and `parallelism` are of `update_config`.
+    check is enough. `order` and `parallelism` are of `update_config`. `secrets`: name of the file
+    in /run/secrets → id and name of the secret that takes its place.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -56,6 +57,7 @@ class Change:
     start_seconds: float | None = None
     order: str = ""
     parallelism: int | None = None
+    secrets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def changed(spec: Mapping[str, Any], change: Change) -> Json:
@@ -78,6 +80,9 @@ def changed(spec: Mapping[str, Any], change: Change) -> Json:
             ),
             *(f"{name}={value}" for name, value in change.environment.items()),
         ]
+    for mounted in container.get("Secrets") or ():
+        if (file := mounted["File"]["Name"]) in change.secrets:
+            mounted["SecretID"], mounted["SecretName"] = change.secrets[file]
     if change.image:
         container["Image"] = change.image
     if change.start_seconds is not None:
