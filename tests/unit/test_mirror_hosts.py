@@ -27,7 +27,7 @@ def test_without_a_token_nobody_is_told_anything(hosts: Hosts) -> None:
     assert requests.get(f"{hosts.gitlab_url}/api/v4/projects", timeout=5).status_code == 401
     refused = requests.post(f"{hosts.github_url}/orgs/org/repos", json={"name": "x"}, timeout=5)
     assert refused.status_code == 401
-    with pytest.raises(AssertionError, match="could not read Username|Authentication failed"):
+    with pytest.raises(AssertionError, match=r"could not read Username|Authentication failed"):
         hosts.run(f"git ls-remote {hosts.github_url}/org/nothing.git")
 
 
@@ -70,7 +70,7 @@ def test_every_push_arrives_and_what_was_not_merged_stays(hosts: Hosts) -> None:
 
     def look() -> Any:
         copy = hosts.refs("$GH/all.git")
-        return "refs/heads/again" in copy and copy or git_hosts.Pending("not yet")
+        return ("refs/heads/again" in copy and copy) or git_hosts.Pending("not yet")
 
     copy = git_hosts.eventually(look, within=30, what="the next push")
     assert copy["refs/heads/work"] == kept
@@ -93,8 +93,9 @@ def test_only_protected_branches_and_all_tags(hosts: Hosts) -> None:
 def test_divergent_refs_are_kept_and_the_update_is_called_failed(hosts: Hosts) -> None:
     mirror = hosts.mirrored("divergent", keep_divergent_refs=True)
     hosts.run(
-        "cd divergent && git commit -q --allow-empty -m theirs && git push -q $GH/divergent.git main"
-        " && git reset -q --hard HEAD^ && git commit -q --allow-empty -m ours"
+        "cd divergent && git commit -q --allow-empty -m theirs"
+        " && git push -q $GH/divergent.git main && git reset -q --hard HEAD^"
+        " && git commit -q --allow-empty -m ours"
         " && git push -q origin main"
     )
     failed = hosts.wait(mirror, "failed")
@@ -108,7 +109,10 @@ def test_a_refusal_is_tried_four_times_and_then_told(hosts: Hosts) -> None:
     good = hosts.wait(mirror, "finished")
     hook = "github/org/refused.git/hooks/pre-receive"
     hosts.run(f"mkdir -p $(dirname {hook}) && printf '#!/bin/sh\\necho no >&2; exit 1' >{hook}")
-    hosts.run(f"chmod 755 {hook} && cd refused && git commit -q --allow-empty -m x && git push -q")
+    hosts.run(
+        f"chmod 755 {hook} && cd refused && git commit -q --allow-empty -m x"
+        " && git push -q origin main"
+    )
     failed = hosts.wait(mirror, "failed")
     assert "pre-receive hook declined" in failed.last_error
     assert failed.last_successful_update_at == good.last_successful_update_at
