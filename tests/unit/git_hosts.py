@@ -18,8 +18,11 @@ import gitlab
 import pytest
 import requests
 
+from fixtures.cluster.inventory import GitMirror
 from fixtures.images.recipes import FOLDER
 from fixtures.waiting import Pending, eventually
+from verify.mirror import git_client
+from verify.mirror.site import Site
 
 APP = FOLDER / "git" / "app"
 _MODULES = (
@@ -62,6 +65,26 @@ class Hosts:
                 "GL": f"{self.gitlab_url.replace('://', f'://x:{GITLAB_TOKEN}@')}/wizardsofts",
                 "GH": f"{self.github_url.replace('://', f'://x:{GITHUB_TOKEN}@')}/org",
             },
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def in_cluster(self, script: str, *arguments: str, data: str = "") -> str:
+        """Run a script as `verify.mirror.git_client` does, here; returns its output."""
+        entry = GitMirror(
+            gitlab=self.gitlab_url,
+            gitlab_service="",
+            destination=f"{self.github_url}/org",
+            git_in="",
+        )
+        site = Site(entry, GITLAB_TOKEN, GITHUB_TOKEN)
+        done = subprocess.run(
+            ["sh", "-ec", git_client.PRELUDE + script, "_", *arguments],
+            input=f"{site.git_config()}.\n{data}",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

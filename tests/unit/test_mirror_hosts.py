@@ -13,8 +13,11 @@ import requests
 
 from tests.unit import git_hosts
 from tests.unit.git_hosts import GITHUB_TOKEN, Hosts
-from verify.mirror import listing
+from verify.mirror import git_client, listing, restoring
+from verify.mirror.changes import CHANGES, CLEAN, CLONE
 from verify.mirror.projects import late_problems, listing_problems, mirror_problems
+from verify.mirror.refs import Unread, parse
+from verify.mirror.restoring import judge
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +134,53 @@ def test_no_token_is_written_down(hosts: Hosts) -> None:
         found = db.execute("SELECT * FROM mirrors").fetchall()
     assert found
     assert GITHUB_TOKEN not in str(found)
+
+
+def test_refs_are_read_of_many_at_once(hosts: Hosts) -> None:
+    hosts.mirrored("listed")
+    hosts.make_copy("bare")
+    names = [f"{hosts.gitlab_url}/wizardsofts/listed.git"]
+    names += [f"{hosts.github_url}/org/{name}.git" for name in ("bare", "nobody")]
+    output = hosts.in_cluster(git_client.LIST_REFS, data="".join(f"{n}\n" for n in names))
+    found = parse(output)
+    assert set(found) == set(names)
+    assert found[names[0]] == hosts.refs("$GL/listed.git")
+    assert found[names[1]] == {}
+    assert isinstance(found[names[2]], Unread)
+    assert "not found" in found[names[2]]
+
+
+def test_each_change_of_the_feature_arrives(hosts: Hosts) -> None:
+    hosts.mirrored("changed")
+    url = f"{hosts.gitlab_url}/wizardsofts/changed.git"
+    for script in CHANGES.values():
+        hosts.in_cluster(CLONE + script, url, "abc")
+        hosts.await_same("changed")
+    assert set(hosts.refs("$GH/changed.git")) == {
+        "refs/heads/main",
+        "refs/heads/cutover-probe-abc",
+        "refs/tags/cutover-probe-abc",
+    }
+    copy = f"{hosts.github_url}/org/changed.git"
+    hosts.in_cluster(CLEAN, url, "abc", copy)
+    assert set(hosts.refs("$GH/changed.git")) == {"refs/heads/main"}
+    assert hosts.in_cluster(CLEAN, url, "abc", copy) == ""
+
+
+def test_a_clone_of_the_mirror_and_one_that_lost_an_object(hosts: Hosts) -> None:
+    mirror = hosts.mirrored("whole")
+    hosts.run("cd whole && echo x >f && git add f && git commit -q -m f && git push -q origin main")
+    hosts.wait(mirror, "finished")
+    hosts.await_same("whole")
+    urls = f"{hosts.github_url}/org/whole.git", f"{hosts.gitlab_url}/wizardsofts/whole.git"
+    good = judge("w/whole", hosts.in_cluster(restoring.SCRIPT, *urls))
+    assert good.problems == []
+    assert good.objects == 5  # two commits, an empty tree and one with a file, the file
+    lost = hosts.run("cd whole && git rev-parse main:f").strip()
+    hosts.run(f"rm -f github/org/whole.git/objects/{lost[:2]}/{lost[2:]}")
+    bad = judge("w/whole", hosts.in_cluster(restoring.SCRIPT, *urls))
+    assert "it cannot be cloned" in bad.problems[0]
+    assert len(bad.problems) == 3
 
 
 @pytest.fixture

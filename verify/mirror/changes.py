@@ -15,7 +15,7 @@ from verify.mirror.site import Site
 
 BRANCH: Final = "cutover-probe"
 _IDENTITY: Final = "-c user.name=cutover -c user.email=cutover@example.invalid"
-_CLONE: Final = f"""
+CLONE: Final = f"""
 git clone --quiet --no-tags "$1" clone && cd clone
 commit() {{ git {_IDENTITY} commit --quiet --allow-empty "$@"; }}
 tag() {{ git {_IDENTITY} tag "$@"; }}
@@ -37,6 +37,14 @@ CHANGES: Final = {
     "the deletion of that branch": f"""
         git push --quiet origin :refs/heads/{BRANCH}-merged-$2""",
 }
+#: Takes them away again; on the mirror ($3) GitLab may have been faster.
+CLEAN: Final = f"""
+git init --quiet --bare x
+for url in "$1" "$3"; do
+  git ls-remote --refs "$url" "refs/*/{BRANCH}-*$2" | cut -f 2 | sed 's/^/:/' >refs
+  [ ! -s refs ] || git -C x push --quiet "$url" $(cat refs) || [ "$url" = "$3" ]
+done
+"""
 
 
 @dataclass
@@ -61,7 +69,7 @@ class Probe:
 
     def change(self, what: str) -> None:
         """Push one of `CHANGES`. Raises what `Node.run` does."""
-        script = _CLONE + CHANGES[what]
+        script = CLONE + CHANGES[what]
         git_client.run(self.cluster, self.site, script, arguments=[self.source, self.run])
         self.pushed = time.monotonic()
 
@@ -86,15 +94,7 @@ class Probe:
 
     def clean(self) -> None:
         """Remove this run's branches and tags from both; the mirror keeps unmerged ones."""
-        script = f"""
-            for url in "$1" "$3"; do
-              git ls-remote --refs "$url" "refs/*/{BRANCH}-*$2" | cut -f 2 | sed 's/^/:/' >refs
-              [ -d x ] || git init --quiet x
-              [ ! -s refs ] || git -C x push --quiet "$url" $(cat refs) || [ "$url" = "$3" ]
-            done"""
-        git_client.run(
-            self.cluster, self.site, script, arguments=[self.source, self.run, self.copy]
-        )
+        git_client.run(self.cluster, self.site, CLEAN, arguments=[self.source, self.run, self.copy])
 
 
 def probe_of(cluster: Cluster, site: Site, run: str) -> Probe:

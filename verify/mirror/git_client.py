@@ -20,7 +20,7 @@ LIST_SECONDS: Final = 120.0
 _SIDE_BY_SIDE: Final = 4
 _END: Final = "."
 
-_PRELUDE = f"""
+PRELUDE = f"""
 umask 077
 dir=$(mktemp -d /dev/shm/cutover.XXXXXX) || exit 9
 work=$(mktemp -d /tmp/cutover.XXXXXX) || exit 9
@@ -31,7 +31,7 @@ cd "$work"
 """
 
 #: Reads URLs, a line each. With protocol 0 the answer to the first request has all refs.
-_LIST_REFS = f"""
+LIST_REFS = f"""
 tr '\\n' '\\0' | xargs -0 -P {_SIDE_BY_SIDE} -n 1 sh -c '
 out=$(mktemp "$PWD/out.XXXXXX")
 git -c protocol.version=0 ls-remote --refs --heads --tags "$1" >"$out.refs" 2>"$out.said"
@@ -55,7 +55,7 @@ def run(
     It starts in an empty folder that goes with it. Raises what `Node.run` does.
     """
     node, task = cluster.a_task(site.entry.git_in)
-    command = ["docker", "exec", "-i", task.container_id, "sh", "-ec", _PRELUDE + script, "_"]
+    command = ["docker", "exec", "-i", task.container_id, "sh", "-ec", PRELUDE + script, "_"]
     sent = f"{site.git_config()}{_END}\n{data}"
     return node.run(shlex.join([*command, *arguments]), stdin=sent.encode(), timeout=timeout)
 
@@ -69,7 +69,7 @@ def refs_of(
     """
     wanted = list(urls)
     data = "".join(f"{url}\n" for url in wanted)
-    found = parse(run(cluster, site, _LIST_REFS, data=data, timeout=LIST_SECONDS).stdout)
+    found = parse(run(cluster, site, LIST_REFS, data=data, timeout=LIST_SECONDS).stdout)
     if lost := set(wanted) - set(found):
         raise CutoverError(
             f"git ls-remote gave no answer of {len(lost)} repositories", where=site.entry.git_in

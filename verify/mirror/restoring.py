@@ -13,19 +13,23 @@ from verify.mirror.site import Site
 RESTORE_SECONDS: Final = 300.0
 #: What is told of a clone: its refs, and every object that they reach. `fsck` checks every object's
 #: hash and links; from a clone nothing dangles.
-_TOLD = """
-clone() {
-  git clone --quiet --mirror "$1" "$2" || exit 8
-  git -C "$2" fsck --full --strict 2>&1 | grep -v '^notice: ' | sed "s/^/$2 fsck /"
-  git -C "$2" for-each-ref --format="$2 ref %(refname) %(objectname)" refs/heads refs/tags
+SCRIPT: Final = """
+told() {
+  git -C "$1" fsck --full --strict 2>&1 | grep -v '^notice: ' | sed "s/^/$1 fsck /"
+  git -C "$1" for-each-ref --format="$1 ref %(refname) %(objectname)" refs/heads refs/tags
 }
 objects() {
   git -C "$1" rev-list --objects $(git -C source for-each-ref --format='%(objectname)' \
     refs/heads refs/tags) 2>&1 | cut -c -40 | sort >"$1.objects"
   echo "$1 objects $(wc -l <"$1.objects") $(sha256sum <"$1.objects")"
 }
-clone "$1" copy
-clone "$2" source
+if ! said=$(git clone --quiet --mirror "$1" copy 2>&1); then
+  echo "copy fsck it cannot be cloned: $(echo "$said" | tail -n 1)"
+  git init --quiet --bare copy
+fi
+git clone --quiet --mirror "$2" source
+told copy
+told source
 objects copy
 objects source
 """
@@ -42,12 +46,12 @@ class Restored:
 def restored(cluster: Cluster, site: Site, path: str) -> Restored:
     """Clone the project's mirror, check it, and compare its history with the project's own.
 
-    Raises what `Node.run` does when either cannot be cloned.
+    Raises what `Node.run` does when the project itself cannot be cloned.
     """
     done = git_client.run(
         cluster,
         site,
-        _TOLD,
+        SCRIPT,
         arguments=[site.copy_of(path), site.source_of(path)],
         timeout=RESTORE_SECONDS,
     )
@@ -55,7 +59,7 @@ def restored(cluster: Cluster, site: Site, path: str) -> Restored:
 
 
 def judge(path: str, output: str) -> Restored:
-    """Read what the script told (see `_TOLD`)."""
+    """Read what the script told (see `SCRIPT`)."""
     lines = [line.split(" ", 2) for line in output.splitlines()]
     problems = [f"{path}: fsck of the {who}: {what}" for who, kind, what in lines if kind == "fsck"]
     refs = {

@@ -31,8 +31,10 @@ def console(cluster: Cluster, *arguments: str) -> str:
 def fill(cluster: Cluster, site: Site, client: gitlab.Gitlab, count: int) -> None:
     """Have `count` projects, all mirrored and one of them idle for a month; once only.
 
-    What an earlier run left is kept as it is, unless it did not come to its end.
+    What an earlier run left is kept as it is, unless it did not come to its end; a refusal that it
+    did not take back goes.
     """
+    accept(cluster, site.entry.probe)
     done = "/var/opt/gitlab/seeded"
     told = f"cat {done} 2>/dev/null || true"
     if cluster.in_task(GITLAB, ["sh", "-c", told]).strip() == str(count):
