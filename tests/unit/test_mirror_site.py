@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -12,7 +13,8 @@ import yaml
 
 from fixtures.cluster.inventory import GitMirror, load_inventory
 from fixtures.errors import CannotProve, CutoverError
-from verify.mirror.changes import probe_of
+from verify.mirror.changes import Probe, probe_of
+from verify.mirror.refs import Refs, Unread
 from verify.mirror.site import Site, site_of
 
 MIRROR: dict[str, Any] = {
@@ -86,3 +88,30 @@ def test_what_servers_do_not_name_is_unproven(tmp_path: Path) -> None:
 def test_what_cannot_be_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(CutoverError, match=f"mirror.{next(iter(wrong))}"):
         loaded(tmp_path, **wrong)
+
+
+class Watched(Probe):
+    """A probe whose two sides are given."""
+
+    sides: tuple[Refs | Unread, Refs | Unread] = ({}, {})
+
+    def refs(self) -> tuple[Refs | Unread, Refs | Unread]:
+        return self.sides
+
+
+@pytest.mark.parametrize(
+    ("copy", "told"),
+    [
+        ({}, "the mirror lacks main"),
+        ({"refs/heads/main": "b"}, "has another commit at main"),
+        ({"refs/heads/main": "a", "refs/heads/x-abc": "a"}, "still has refs/heads/x-abc"),
+        (Unread("not found"), "cannot be read: not found"),
+        ({"refs/heads/main": "a", "refs/heads/somebody-s": "a"}, ""),
+    ],
+)
+def test_a_change_has_arrived_when_both_have_the_same(copy: Refs | Unread, told: str) -> None:
+    probe = Watched(MagicMock(), MagicMock(), "g/x", "abc")
+    probe.pushed = time.monotonic()
+    probe.sides = {"refs/heads/main": "a"}, copy
+    assert told in probe.arrival(0.01, "it").reason
+    assert bool(probe.arrival(0.01, "it").reason) == bool(told)
