@@ -70,7 +70,7 @@ class Controller:
 
     def listen(self, show: Callable[[str], None]) -> None:
         """Show the workers' progress from now on."""
-        self._lines = Reader(show)
+        self._lines = Reader(self._run.folder.resolve() / ".workers", show)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:

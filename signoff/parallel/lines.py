@@ -1,14 +1,12 @@
 """Progress lines on their way from the workers to the one terminal: a named pipe.
 
-A worker never waits for it, and nobody is left behind: the pipe is in a private folder that goes
-with its reader.
+A worker never waits for it. The pipe is in a folder of the run's, which goes with its reader.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,8 +20,9 @@ _END = b"\0\n"
 class Reader:
     """Reads lines on a thread of its own and hands each to `show`, until `close`."""
 
-    def __init__(self, show: Callable[[str], None]) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="cutover-lines-"))
+    def __init__(self, folder: Path, show: Callable[[str], None]) -> None:
+        folder.mkdir(mode=0o700)
+        self._folder = folder
         self.path = self._folder / "lines"
         os.mkfifo(self.path, mode=0o600)
         # For reading and writing: there is no end of file between two workers.
