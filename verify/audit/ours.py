@@ -1,0 +1,64 @@
+"""The stacks that this project deploys, at the plan's sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from fixtures.stacks import catalogue
+from fixtures.stacks.deploy import Settings
+from verify.audit.stack import Stack, parse
+
+EXCEPTIONS: Final = catalogue.FOLDER / "audit" / "exceptions.yml"
+ROOT: Final = catalogue.FOLDER.parents[1]
+#: A twin builds its images and tags them by their content.
+IMAGES: Final = {
+    name: f"cutover/{name}:built"
+    for name in {
+        *catalogue.IMAGES.values(),
+        *(image for stack in catalogue.ON_DEMAND.values() for image in stack.images.values()),
+    }
+}
+#: What only a standing twin knows (`fixtures.cluster.twin.on_demand`).
+_BACKUP_HOST: Final = {
+    "CUTOVER_BACKUP_REMOTE": "backups@backup-host",
+    "CUTOVER_BACKUP_PATH": "/srv/backups",
+    "CUTOVER_BACKUP_HOST_KEY": "ssh-ed25519 …",
+    "CUTOVER_BACKUP_HOST_ADDRESS": "192.0.2.44",
+}
+
+
+def stacks(settings: Settings | None = None) -> list[Stack]:
+    """Read every stack of the catalogue as `settings` deploy it, without their memory divisor.
+
+    A twin divides limits and has a part of the servers' memory, so both are judged undivided.
+    """
+    base = settings or Settings(images=IMAGES)
+    plain = replace(base, memory_divisor=1.0).environment()
+    return [_read(name, {**plain, **_further(name)}) for name in names()]
+
+
+def names() -> list[str]:
+    """Return the stacks' names, those on demand last."""
+    return [*catalogue.STACKS, *catalogue.ON_DEMAND]
+
+
+def _further(name: str) -> Mapping[str, str]:
+    stack = catalogue.ON_DEMAND.get(name)
+    if stack is None:
+        return {}
+    images = {variable: IMAGES[image] for variable, image in stack.images.items()}
+    return {**_BACKUP_HOST, **images, **stack.variables}
+
+
+def _read(name: str, variables: Mapping[str, str]) -> Stack:
+    folder = catalogue.FOLDER / "on_demand" if name in catalogue.ON_DEMAND else catalogue.FOLDER
+    return parse(
+        catalogue.stack_text(name), variables, name=name, source=_shown(folder / f"{name}.yml")
+    )
+
+
+def _shown(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()

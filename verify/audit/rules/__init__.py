@@ -1,0 +1,27 @@
+"""The rules: importing this package registers them all."""
+
+from verify.audit.rules import (
+    commands,
+    deploying,
+    images,
+    networks,
+    placement,
+    resources,
+    scripts,
+    secrets,
+    updates,
+    volumes,
+)
+
+__all__ = [
+    "commands",
+    "deploying",
+    "images",
+    "networks",
+    "placement",
+    "resources",
+    "scripts",
+    "secrets",
+    "updates",
+    "volumes",
+]
