@@ -114,7 +114,7 @@ def accepted(text: str, *reasons: Reason) -> list[Finding]:
 
 
 def changed(text: str, changes: dict[str, Any]) -> str:
-    """A stack with other values at dotted paths below its service; with a / below the root."""
+    """A stack with other values at dotted paths: below its service, or after a / the root."""
     data = copy.deepcopy(yaml.safe_load(text))
     (name,) = data["services"]
     for path, value in changes.items():

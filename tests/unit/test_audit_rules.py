@@ -261,6 +261,7 @@ GREEN_DATABASE: list[tuple[str, Changes]] = [
                         "environment": {"LISTEN_PORT": "6000"}}),
     ("database-as-root", {"command": ["sh", "-c", "exec gosu postgres postgres -c x=y"]}),
     ("database-as-root", {"command": ["-c", "x=y"]}),
+    ("database-as-root", {"command": ["sh", "-c", "psql -h the-postgres -U postgres -c 'select 1'"]}),
     ("database-as-root", {"command": ["sh", "-c", "postgres -c x=y"], "user": "postgres"}),
     ("limits-above-memory", {"deploy.resources.limits.memory": "31G"}),
 ]  # fmt: skip

@@ -44,6 +44,11 @@ class Result:
     services: int
     files: Sequence[str]
 
+    @property
+    def accepted(self) -> list[Finding]:
+        """Return what has a written reason."""
+        return [finding for finding in self.findings if finding.reason]
+
     def open(self, level: Level) -> list[Finding]:
         """Return what is at `level` or worse and has no written reason."""
         return [

@@ -21,10 +21,9 @@ def lines(result: Result, *, reasons: bool) -> Iterator[str]:
         f"{sum(not f.reason and f.rule.level is level for f in result.findings)} {level}(s)"
         for level in Level
     ]
-    accepted = sum(bool(finding.reason) for finding in result.findings)
     yield (
         f"{result.services} services in {len(result.files)} file(s), {len(RULES)} rules: "
-        f"{', '.join(counts)}, {accepted} accepted for a written reason"
+        f"{', '.join(counts)}, {len(result.accepted)} accepted for a written reason"
     )
 
 

@@ -47,7 +47,7 @@ def unknown_variable(service: Service, audit: Audit) -> Iterator[Found]:
             hint = ""
 
 
-_RUNS: Final = re.compile(r"\bpostgres\s+-")
+_RUNS: Final = re.compile(r"(?:^|&&|[;|'\"])\s*(?:-\s+)?['\"]?(?:exec\s+)?postgres\s+-")
 _DROPS_ROOT: Final = re.compile(r"\b(?:gosu|su-exec|setpriv|runuser|docker-entrypoint\.sh)\b")
 
 
@@ -66,7 +66,10 @@ def database_as_root(service: Service, audit: Audit) -> Iterator[Found]:
         first = command.words[0] if command.words else ""
         if field == "healthcheck.test" or first == "postgres" or first.startswith("-"):
             continue
-        if _RUNS.search(command.script) and not _DROPS_ROOT.search(command.script):
-            yield at(
-                service, command.at, field, f"{first} runs postgres as root", needle="postgres -"
-            )
+        if _DROPS_ROOT.search(command.script):
+            continue
+        for number in range(command.at.first, command.at.last + 1):
+            line = service.stack.lines[number - 1].strip()
+            if _RUNS.search(line):
+                yield at(service, command.at, field, f"{first} runs postgres as root", needle=line)
+                break
