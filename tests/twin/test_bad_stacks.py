@@ -46,8 +46,8 @@ volumes:
 """
 RULES = (
     "pinned-local-volume", "no-health-check", "no-update-order", "limits-above-memory",
-    "undeclared", "plaintext-secret", "unknown-variable", "floating-tag", "mirror-deletes", "copies-unmounted",
-    "unencrypted-overlay", "no-matching-node", "single-replica", "short-stop",
+    "undeclared", "plaintext-secret", "unknown-variable", "floating-tag", "mirror-deletes",
+    "copies-unmounted", "unencrypted-overlay", "no-matching-node", "single-replica", "short-stop",
 )  # fmt: skip
 
 

@@ -97,7 +97,7 @@ def stack(text: str, name: str = "shop", **variables: str) -> Stack:
 
 
 def found(*stacks: Stack | str, on: Nodes | None = None) -> list[Finding]:
-    """Everything that is found; texts are stacks called shop, shop1, shop2 …"""
+    """Everything that is found; texts are stacks called shop, shop1 and so on."""
     read = [
         stack(each, f"shop{i or ''}") if isinstance(each, str) else each
         for i, each in enumerate(stacks)

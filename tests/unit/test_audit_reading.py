@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fixtures.errors import CutoverError
 from fixtures.sizes import memory_text, parse_memory
-from tests.unit.audit_builders import WEB, changed, found, rules, stack
+from tests.unit.audit_builders import DATABASE, WEB, changed, found, rules, stack
 from verify.audit.interpolation import fill
 from verify.audit.stack import Service, load
 from verify.audit.words import image
@@ -249,6 +252,48 @@ def test_a_secret_given_as_a_variable_is_still_in_clear() -> None:
     text = changed(WEB, {"environment": {"API_TOKEN": "${API_TOKEN:-}"}})
     assert rules(stack(text, API_TOKEN="x1y2z3")) == {"plaintext-secret"}
     assert rules(text) == {"plaintext-secret"}
+
+
+def test_variables_of_a_file_beside_the_stack_count_too(tmp_path: Path) -> None:
+    (tmp_path / "web.env").write_text("# ours\n\nAPI_TOKEN=hunter22\nDB_USER=app\nOVER=x\n")
+    path = tmp_path / "web.yml"
+    path.write_text(changed(WEB, {"env_file": ["web.env"], "environment": {"OVER": "y"}}))
+    (only,) = load(path, {}).services
+    assert {name: entry.text for name, entry in only.environment.items()} == {
+        "API_TOKEN": "hunter22",
+        "DB_USER": "app",
+        "OVER": "y",
+    }
+    (finding,) = found(load(path, {}))
+    line = path.read_text().splitlines()[finding.found.line - 1]
+    assert (finding.rule.id, line.strip()) == ("plaintext-secret", "- web.env")
+
+
+ODD = (
+    None, "", 0, -1, True, [], {}, [1], ["x"], [None], [[]], [{}], {"a": 1}, {"a": None}, "text",
+    "a:b:c", "$", "${X}", "${", "'", 'sh -c "', 3.5, "\n", "=", "é", "sh -c 'a <<E'",
+    {"test": None},
+)  # fmt: skip
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inside = value.items() if isinstance(value, dict) else []
+    inside = enumerate(value) if isinstance(value, list) else inside
+    return [path] * bool(path) + [p for key, each in inside for p in places(each, (*path, key))]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_anything_anywhere_is_a_finding_or_one_clear_error(seed: int) -> None:
+    chance = random.Random(seed)
+    data = yaml.safe_load(chance.choice((WEB, DATABASE)))
+    for _ in range(chance.randint(1, 3)):
+        *folders, last = chance.choice(places(data))
+        here = data
+        for key in folders:
+            here = here[key]
+        here[last] = chance.choice(ODD)
+    with suppress(CutoverError):  # which is what bad input should be
+        rules(yaml.safe_dump(data))
 
 
 @pytest.mark.parametrize(

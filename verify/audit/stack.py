@@ -3,50 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from fixtures.errors import CutoverError
 from fixtures.sizes import parse_memory
+from verify.audit.fields import Mount, Port, Use, assigned, mount_of, ports_of, use_of
+from verify.audit.interpolation import Filled
 from verify.audit.located import Located, read
 from verify.audit.words import Image, Words, image, words
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _EXAMPLE: Final = "docs/audit.md says what a stack file needs."
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """A published port. `published` is None where Swarm chooses one."""
-
-    published: int | None
-    target: int
-    protocol: str
-    mode: str
-    at: Located
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """What is mounted: `kind` is volume, bind, tmpfs …; an anonymous volume has no source."""
-
-    kind: str
-    source: str
-    target: str
-    read_only: bool
-    at: Located
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A secret, config or network that a service uses; `target` is its file, where it has one."""
-
-    name: str
-    target: str
-    at: Located
 
 
 @dataclass(eq=False)
@@ -133,13 +104,34 @@ class Service:
 
     @cached_property
     def environment(self) -> dict[str, Located]:
-        """Environment variables; one that is passed on without a value is null."""
+        """Environment variables; one that is passed on without a value is null.
+
+        Those of an `env_file` stand at the line that names the file.
+        """
         found = self.get("environment")
-        if found is None:
-            return {}
-        if isinstance(found.value, dict):
-            return found.map()
-        return dict(_assigned(entry) for entry in found.list())
+        entries = found.list() if found is not None else []
+        own = found.map() if found is not None else {}
+        return {**self._of_files(), **own, **dict(assigned(entry) for entry in entries)}
+
+    @cached_property
+    def env_files(self) -> list[tuple[Path, Located]]:
+        """Files of variables, which Docker reads from beside the stack file."""
+        found = self.get("env_file")
+        entries = (found.list() or [found]) if found is not None else []
+        folder = Path(self.stack.path).parent
+        return [(folder / entry.text, entry) for entry in entries if entry.text]
+
+    def _of_files(self) -> dict[str, Located]:
+        variables: dict[str, Located] = {}
+        for path, entry in self.env_files:
+            if not path.is_file():
+                continue
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                if line.strip() and not line.lstrip().startswith("#"):
+                    text = line.strip()
+                    name, read = assigned(replace(entry, filled=Filled(text, text)))
+                    variables[name] = read
+        return variables
 
     def passed_on(self, name: str) -> bool:
         """Whether a variable has no value here, and so has that of whoever deploys."""
@@ -156,42 +148,19 @@ class Service:
     def ports(self) -> list[Port]:
         """Published ports, ranges one by one."""
         found = self.get("ports")
-        entries = found.list() if found is not None else []
-        return [port for entry in entries for port in self._ports(entry)]
-
-    def _ports(self, entry: Located) -> Iterator[Port]:
-        if isinstance(entry.value, dict):
-            published = entry.get("published")
-            inside, mode, kind = (entry.get(key) for key in ("target", "mode", "protocol"))
-            yield Port(
-                int(published.text) if published and published.text.isdigit() else None,
-                int(inside.text) if inside and inside.text.isdigit() else 0,
-                (kind.text if kind else "tcp").lower(),
-                mode.text if mode else "ingress",
-                entry,
-            )
-            return
-        match = re.fullmatch(
-            r"(?:(?:\[.*\]|[^:]*):)??(?:(\d+)(?:-(\d+))?:)?(\d+)(?:-(\d+))?(?:/(\w+))?", entry.text
-        )
-        if match is None:
-            field_name = f"services.{self.name}.ports"
-            raise self.stack.wrong(entry, field_name, f"{entry.text!r} is no port")
-        first, _, start, end, protocol = match.groups()
-        for offset in range(int(end or start) - int(start) + 1):
-            yield Port(
-                int(first) + offset if first else None,
-                int(start) + offset,
-                (protocol or "tcp").lower(),
-                "ingress",
-                entry,
-            )
+        ports: list[Port] = []
+        for entry in found.list() if found is not None else []:
+            try:
+                ports += ports_of(entry)
+            except ValueError as error:
+                raise self.stack.wrong(entry, f"services.{self.name}.ports", str(error)) from error
+        return ports
 
     @cached_property
     def mounts(self) -> list[Mount]:
         """Volumes, bind mounts and tmpfs."""
         found = self.get("volumes")
-        mounts = [_mount(entry) for entry in (found.list() if found is not None else [])]
+        mounts = [mount_of(entry) for entry in (found.list() if found is not None else [])]
         tmpfs = self.get("tmpfs")
         folders = (tmpfs.list() or [tmpfs]) if tmpfs is not None else []
         return mounts + [Mount("tmpfs", "", e.text.split(":")[0], False, e) for e in folders]
@@ -203,7 +172,7 @@ class Service:
             return []
         if isinstance(found.value, dict):
             return [Use(name, "", entry) for name, entry in found.map().items()]
-        return [_use(entry, kind) for entry in found.list()]
+        return [use_of(entry, kind) for entry in found.list()]
 
 
 @dataclass(eq=False)
@@ -287,42 +256,3 @@ def parse(text: str, variables: Mapping[str, str], *, name: str, source: str) ->
         _ = service.replicas, service.parallelism, service.ports, service.mounts
         _ = service.memory("limits"), service.memory("reservations")
     return stack
-
-
-def _assigned(entry: Located) -> tuple[str, Located]:
-    """Split `NAME=value`, or `NAME` alone, as a list of variables has it."""
-    name, assigned, _ = entry.text.partition("=")
-    kept, raw = entry.filled.kept.partition("=")[2], entry.text.partition("=")[2]
-    filled = type(entry.filled)(
-        raw, kept, entry.filled.used, entry.filled.unset, (), entry.filled.invalid
-    )
-    value = raw if assigned else None
-    return name, Located(value, entry.line, entry.first, entry.last, entry.style, filled)
-
-
-def _mount(entry: Located) -> Mount:
-    if isinstance(entry.value, dict):
-        read_only = entry.get("read_only")
-        kind, source, target = (entry.get(key) for key in ("type", "source", "target"))
-        return Mount(
-            kind.text if kind else "volume",
-            source.text if source else "",
-            target.text if target else "",
-            read_only is not None and read_only.text.lower() == "true",
-            entry,
-        )
-    source_text, colon, rest = entry.text.partition(":")
-    if not colon:
-        return Mount("volume", "", source_text, False, entry)
-    target_text, _, options = rest.partition(":")
-    kind_text = "bind" if source_text.startswith(("/", ".", "~")) else "volume"
-    return Mount(kind_text, source_text, target_text, "ro" in options.split(","), entry)
-
-
-def _use(entry: Located, kind: str) -> Use:
-    if not isinstance(entry.value, dict):
-        target = entry.text if kind == "secrets" else f"/{entry.text}"
-        return Use(entry.text, target, entry)
-    source, given = entry.get("source"), entry.get("target")
-    name = source.text if source else ""
-    return Use(name, given.text if given else name, entry)

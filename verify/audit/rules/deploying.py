@@ -87,6 +87,9 @@ def refused(audit: Audit) -> Iterator[Found]:
                 yield at(
                     service, found, name, f"{found.text} must be text: in quotes, or with a unit"
                 )
+        for file, entry in service.env_files:
+            if not file.is_file():
+                yield at(service, entry, "env_file", f"there is no file {entry.text}")
         for name, entry in service.environment.items():
             if isinstance(entry.value, bool):
                 yield at(service, entry, f"environment.{name}", f"{entry.text} must be in quotes")

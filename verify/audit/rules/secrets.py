@@ -155,6 +155,25 @@ def secret_copied(service: Service, audit: Audit) -> Iterator[Found]:
 
 
 @service_rule(
+    "secret-not-mounted",
+    Level.ERROR,
+    Criterion.RUNNING,
+    "a file below /run/secrets is named that no secret of the service becomes",
+    "Add the secret to the service's secrets:, or correct the name.",
+)
+def secret_not_mounted(service: Service, audit: Audit) -> Iterator[Found]:
+    """In a variable or a command; the program then fails at start, or runs without a password."""
+    files = {use.target.rpartition("/")[2] for use in service.uses("secrets")}
+    texts = [
+        (f"environment.{name}", entry, entry.text) for name, entry in service.environment.items()
+    ] + [(field, command.at, command.script) for field, command in service.commands]
+    for field, where, text in texts:
+        for name in dict.fromkeys(re.findall(r"/run/secrets/([\w.-]+)", text)):
+            if name not in files:
+                yield at(service, where, field, f"no secret becomes {name}", needle=name)
+
+
+@service_rule(
     "secret-twice",
     Level.ERROR,
     Criterion.RUNNING,

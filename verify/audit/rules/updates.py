@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from itertools import combinations
 
+from verify.audit.fields import Port
 from verify.audit.known_images import known
 from verify.audit.rule import Audit, Criterion, Found, Level, at, rule, service_rule
 from verify.audit.rules.volumes import own_data
-from verify.audit.stack import Port, Service
+from verify.audit.stack import Service
 
 
 @service_rule(
@@ -21,6 +22,8 @@ from verify.audit.stack import Port, Service
 )
 def no_health_check(service: Service, audit: Audit) -> Iterator[Found]:
     """None in the file and none in the image, or one that is switched off."""
+    if service.is_job:
+        return
     check = service.get("healthcheck")
     image = known(service.image.name)
     if check is None:
@@ -176,7 +179,7 @@ def gives_up(service: Service, audit: Audit) -> Iterator[Found]:
             service, field, field, "none: a task that ends, and one on a lost node, is not replaced"
         )
     elif condition == "on-failure":
-        yield at(service, field, field, "on-failure: a task that was told to stop is not replaced")
+        yield at(service, field, field, "on-failure: a task that ends with status 0 is not replaced")
     attempts = service.get("deploy.restart_policy.max_attempts")
     if attempts is not None and attempts.text != "0":
         field = "deploy.restart_policy.max_attempts"

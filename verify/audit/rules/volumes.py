@@ -6,9 +6,10 @@ import posixpath
 from collections.abc import Iterator
 from typing import Final
 
+from verify.audit.fields import Mount
 from verify.audit.known_images import known
 from verify.audit.rule import Audit, Criterion, Found, Level, at, service_rule
-from verify.audit.stack import Mount, Service
+from verify.audit.stack import Service
 
 SOCKETS: Final = ("/var/run/docker.sock", "/run/docker.sock")
 #: On every node the same, or the node's own by intention.
