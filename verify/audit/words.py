@@ -10,6 +10,7 @@ from typing import Final
 from verify.audit.located import Located
 
 SHELLS: Final = ("sh", "bash", "ash", "dash")
+_CONTINUED: Final = re.compile(r"\\\n[ \t]*")
 _COMMENT: Final = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 
 
@@ -55,11 +56,15 @@ def words(at: Located) -> Words:
     """Take a command apart: a list as it is, a text by the rules of a shell."""
     if isinstance(at.value, list):
         parts = [entry.filled.kept for entry in at.list()]
-        return Words(tuple(parts), " ".join(_COMMENT.sub("", part) for part in parts), at)
+        return Words(tuple(parts), " ".join(map(_script, parts)), at)
     text = at.filled.kept
     try:
         parts = shlex.split(text)
     except ValueError:
         parts = []
     # In a folded text a comment's line holds what follows it, too.
-    return Words(tuple(parts), text if at.style == ">" else _COMMENT.sub("", text), at)
+    return Words(tuple(parts), text if at.style == ">" else _script(text), at)
+
+
+def _script(text: str) -> str:
+    return _CONTINUED.sub(" ", _COMMENT.sub("", text))

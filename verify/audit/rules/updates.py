@@ -179,7 +179,9 @@ def gives_up(service: Service, audit: Audit) -> Iterator[Found]:
             service, field, field, "none: a task that ends, and one on a lost node, is not replaced"
         )
     elif condition == "on-failure":
-        yield at(service, field, field, "on-failure: a task that ends with status 0 is not replaced")
+        yield at(
+            service, field, field, "on-failure: a task that ends with status 0 is not replaced"
+        )
     attempts = service.get("deploy.restart_policy.max_attempts")
     if attempts is not None and attempts.text != "0":
         field = "deploy.restart_policy.max_attempts"

@@ -22,6 +22,8 @@ _SYSTEM: Final = (
     "/etc/hostname",
     "/run",
 )
+#: File systems of which every node sees the same; `type: none` with o: bind is a local folder.
+_REMOTE: Final = ("nfs", "cifs", "smb", "ceph", "gluster", "fuse", "9p")
 _FOLDER: Final = ("/var/log", "/var/lib/docker", "/var/run", "/")
 
 
@@ -38,13 +40,14 @@ def own_data(service: Service) -> bool:
 
 
 def _is_local(service: Service, name: str) -> bool:
-    """A volume is local unless it has another driver, or options that mount something (NFS)."""
+    """A volume is local unless it has another driver, or mounts something remote (type: nfs)."""
     declared = service.stack.declared("volumes").get(name)
     if declared is None:
         return True
     driver, options = declared.get("driver"), declared.get("driver_opts")
     other = driver is not None and driver.text not in ("", "local")
-    return not other and (options is None or options.get("type") is None)
+    kind = options.get("type") if options is not None else None
+    return not other and not (kind is not None and kind.text.startswith(_REMOTE))
 
 
 def _is_system(mount: Mount) -> bool:
