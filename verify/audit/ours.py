@@ -37,7 +37,7 @@ def stacks(settings: Settings | None = None) -> list[Stack]:
     """
     base = settings or Settings(images=IMAGES)
     plain = replace(base, memory_divisor=1.0).environment()
-    return [_read(name, {**plain, **_further(name)}) for name in names()]
+    return [_read(name, {**plain, **further(name)}) for name in names()]
 
 
 def names() -> list[str]:
@@ -45,7 +45,8 @@ def names() -> list[str]:
     return [*catalogue.STACKS, *catalogue.ON_DEMAND]
 
 
-def _further(name: str) -> Mapping[str, str]:
+def further(name: str) -> Mapping[str, str]:
+    """Return the variables of a stack on demand that `Settings` does not have."""
     stack = catalogue.ON_DEMAND.get(name)
     if stack is None:
         return {}

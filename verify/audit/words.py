@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,6 +51,42 @@ class Words:
         return not isinstance(self.at.value, list)
 
 
+def split(text: str) -> list[str]:
+    """Split a command as Docker does (google/shlex). Raises `ValueError` for an open quotation.
+
+    Unlike a shell it drops every backslash between double quotes, and takes # for a comment.
+    """
+    found: list[str] = []
+    word: list[str] | None = None
+    quote, escaped, comment = "", False, False
+    for char in text:
+        if comment:
+            comment = char != "\n"
+        elif escaped:
+            word, escaped = [*(word or []), char], False
+        elif char == "\\" and quote != "'":
+            word, escaped = word or [], True
+        elif quote:
+            if char == quote:
+                quote = ""
+            else:
+                assert word is not None
+                word.append(char)
+        elif char in "'\"":
+            word, quote = word or [], char
+        elif char in " \t\r\n":
+            if word is not None:
+                found.append("".join(word))
+            word = None
+        elif char == "#" and word is None:
+            comment = True
+        else:
+            word = [*(word or []), char]
+    if quote or escaped:
+        raise ValueError("a quotation without an end")
+    return found if word is None else [*found, "".join(word)]
+
+
 def words(at: Located) -> Words:
     """Take a command apart: a list as it is, a text by the rules of a shell."""
     if isinstance(at.value, list):
@@ -59,7 +94,7 @@ def words(at: Located) -> Words:
         return Words(tuple(parts), " ".join(map(_script, parts)), at)
     text = at.filled.kept
     try:
-        parts = shlex.split(text)
+        parts = split(text)
     except ValueError:
         parts = []
     # In a folded text a comment's line holds what follows it, too.

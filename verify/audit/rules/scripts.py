@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from typing import Final
 
 from verify.audit.rule import Audit, Criterion, Found, Level, at, service_rule
 from verify.audit.stack import Service
-from verify.audit.words import SHELLS, Words
+from verify.audit.words import SHELLS, Words, split
 
 _HEREDOC: Final = re.compile(r"<<-?\s*[\\'\"]?(\w+)")
 _OPERATORS: Final = {"&&", "||", "|", ";", ">", ">>", "<", "do", "done", "then", "fi", "2>&1"}
@@ -83,7 +82,7 @@ def _unread(command: Words, *, in_shell: bool) -> str:
         return ""
     if command.is_text:
         try:
-            parts = shlex.split(command.at.text)
+            parts = split(command.at.text)
         except ValueError:
             return "a quotation without an end"
     else:
