@@ -174,6 +174,16 @@ def test_a_reason_accepts_its_rule_and_subject_and_nothing_else() -> None:
     assert told == {"pinned-local-volume": REASON, "short-stop": ""}
 
 
+def test_a_reason_may_be_for_every_service_of_a_stack() -> None:
+    every = GOOD.replace("shop/db", "shop/*")
+    assert [f.reason for f in judged(DATABASE, every)] == [REASON]
+    (unused,) = judged(WEB, every)
+    assert (unused.rule.id, unused.found.subject) == (UNUSED, "shop/*")
+    other = GOOD.replace("[shop/db]", "[shop/db, shopping/*]")
+    with pytest.raises(CutoverError, match=r"no 'shopping/\*'"):
+        judged(DATABASE, other)
+
+
 def test_a_reason_for_what_is_not_found_is_found() -> None:
     more = GOOD + f"  - rule: single-replica\n    for: [shop/db, hpr]\n    reason: {REASON}\n"
     left = [f for f in judged(DATABASE, more) if f.rule.id == UNUSED]

@@ -72,12 +72,22 @@ def test_no_address_or_name_of_the_real_servers_is_in_the_copies() -> None:
         assert "github.com" not in text
 
 
+def rows() -> list[tuple[str, str]]:
+    """Each rule with the services in which it is found, worst first."""
+    where: dict[str, list[str]] = {}
+    for finding in audited(*FILES).findings:
+        services = where.setdefault(finding.rule.id, [])
+        name = finding.found.subject.partition("/")[2]
+        services += [name] * (name not in services)
+    return [
+        (rule, "all 11 services" if len(services) == 11 else ", ".join(services))
+        for rule, services in sorted(where.items(), key=lambda e: (-RULES[e[0]].level.weight, e[0]))
+    ]
+
+
 def test_the_docs_tell_what_is_found_in_the_plan_and_know_no_rule_that_is_not() -> None:
     text = DOCS.read_text(encoding="utf-8")
-    found = {finding.rule.id for finding in audited(*FILES).findings}
-    assert [rule for rule in sorted(found) if f"`{rule}`" not in text] == []
-    named = set(re.findall(r"^\| `([a-z-]+)`", text, re.MULTILINE))
-    assert named == found
+    assert re.findall(r"^\| `([a-z-]+)` \| (.+) \|$", text, re.MULTILINE) == rows()
     assert f"{len(audited(*FILES).findings)} findings in the six" in text
 
 
@@ -86,7 +96,7 @@ def test_our_own_stacks_have_nothing_without_a_written_reason(endpoint: str, por
     settings = Settings(images=ours.IMAGES, endpoint_mode=endpoint, port_mode=port)
     exceptions = load_exceptions(ours.EXCEPTIONS, RULES)
     result = judge(ours.stacks(settings), nodes(), exceptions)
-    assert [(f.rule.id, f.found) for f in result.open(Level.NOTE)] == []
+    assert [(f.rule.id, f.found) for f in result.open(Level.WARNING)] == []
     assert result.services > 20
 
 

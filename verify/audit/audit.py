@@ -88,8 +88,9 @@ def judge(
         for found in dict.fromkeys(each.check(audit)):
             reason = ""
             for exception in exceptions:
-                if exception.rule == each.id and found.subject in exception.subjects:
-                    used.add((exception, found.subject))
+                pattern = exception.pattern_for(found.subject)
+                if exception.rule == each.id and pattern is not None:
+                    used.add((exception, pattern))
                     reason = exception.reason
             findings.append(Finding(each, found, reason))
     for exception in exceptions:

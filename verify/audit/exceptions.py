@@ -18,13 +18,26 @@ _FEWEST_WORDS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Findings of `rule` about one of `subjects` are accepted because of `reason`."""
+    """Findings of `rule` about one of `subjects` are accepted because of `reason`.
+
+    A subject `stack/*` is every service of the stack.
+    """
 
     rule: str
     subjects: tuple[str, ...]
     reason: str
     path: str
     line: int
+
+    def pattern_for(self, subject: str) -> str | None:
+        """Return which of `subjects` stands for a finding's subject, if one does."""
+        return next((each for each in self.subjects if covers(each, subject)), None)
+
+
+def covers(pattern: str, subject: str) -> bool:
+    """Whether a subject of a reason stands for one of a finding."""
+    every = pattern.endswith("/*") and subject.startswith(pattern[:-1])
+    return every or pattern == subject
 
 
 def load_exceptions(path: Path, rules: Collection[str]) -> list[Reason]:
@@ -65,7 +78,7 @@ def _one(entry: Located, field: str, rules: Collection[str], source: str) -> Rea
         raise wrong("no written reason", "Say in a sentence why that is right.", "reason")
     names = [each.text for each in subjects.list()] if subjects is not None else []
     if not names or not all(names):
-        raise wrong("names nothing", "List stack/service, a stack or a node.", "for")
+        raise wrong("names nothing", "List stack/service, stack/*, a stack or a node.", "for")
     return Reason(rule.text, tuple(names), " ".join(reason.text.split()), source, entry.first)
 
 
@@ -73,9 +86,9 @@ def check_subjects(exceptions: Sequence[Reason], subjects: Collection[str]) -> N
     """Raise `CutoverError` for an exception of something that is not audited."""
     for exception in exceptions:
         for name in exception.subjects:
-            if name not in subjects:
+            if not any(covers(name, subject) for subject in subjects):
                 raise CutoverError(
                     f"there is no {name!r} in what is audited",
                     where=f"{exception.path}:{exception.line}: for",
-                    remedy="Correct it (stack/service, a stack or a node), or audit its file, too.",
+                    remedy="Correct it (stack/service, stack/*, stack, node), or audit its file.",
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,11 @@ def stacks(settings: Settings | None = None) -> list[Stack]:
     return [_read(name, {**plain, **further(name)}) for name in names()]
 
 
+def _needed(text: str) -> Mapping[str, str]:
+    """Return values of variables that a scenario gives its stack: a number that may be a name."""
+    return dict.fromkeys(re.findall(r"\$\{(\w+):?\?", text), "1")
+
+
 def names() -> list[str]:
     """Return the stacks' names, those on demand last."""
     return [*catalogue.STACKS, *catalogue.ON_DEMAND]
@@ -56,9 +62,9 @@ def further(name: str) -> Mapping[str, str]:
 
 def _read(name: str, variables: Mapping[str, str]) -> Stack:
     folder = catalogue.FOLDER / "on_demand" if name in catalogue.ON_DEMAND else catalogue.FOLDER
-    return parse(
-        catalogue.stack_text(name), variables, name=name, source=_shown(folder / f"{name}.yml")
-    )
+    text = catalogue.stack_text(name)
+    values = {**_needed(text), **variables}
+    return parse(text, values, name=name, source=_shown(folder / f"{name}.yml"))
 
 
 def _shown(path: Path) -> str:

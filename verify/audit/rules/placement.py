@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from verify.audit.nodes import CONSTRAINT
 from verify.audit.rule import Audit, Criterion, Found, Level, at, service_rule
 from verify.audit.rules.volumes import kept_on_its_node, own_data
 from verify.audit.stack import Service
+
+_FIELD: Final = "deploy.placement.constraints"
 
 
 @service_rule(
@@ -19,13 +22,12 @@ from verify.audit.stack import Service
 )
 def no_matching_node(service: Service, audit: Audit) -> Iterator[Found]:
     """A constraint that is none, or that no node meets."""
-    field = "deploy.placement.constraints"
     bad = [entry for entry in service.constraints if not CONSTRAINT.fullmatch(entry.text)]
     for entry in bad:
-        yield at(service, entry, field, f"{entry.text!r} is no constraint: write == or !=")
+        yield at(service, entry, _FIELD, f"{entry.text!r} is no constraint: write == or !=")
     if not bad and not audit.fitting(service):
         texts = " and ".join(entry.text for entry in service.constraints)
-        yield at(service, service.constraints[0], field, f"no node has {texts}")
+        yield at(service, service.constraints[0], _FIELD, f"no node has {texts}")
 
 
 def _pin(service: Service, audit: Audit) -> str | None:
@@ -51,8 +53,8 @@ def pinned_local_volume(service: Service, audit: Audit) -> Iterator[Found]:
         names = ", ".join(mount.source or mount.target for mount in mounts)
         yield at(
             service,
-            _pinning(service),
-            "deploy.placement.constraints",
+            _FIELD,
+            _FIELD,
             f"fits {node} only, with {names} on its disk: when {node} is lost it stays down",
         )
 
@@ -70,14 +72,10 @@ def pinned(service: Service, audit: Audit) -> Iterator[Found]:
     if node and not any(kept_on_its_node(mount, service) for mount in service.mounts):
         yield at(
             service,
-            _pinning(service),
-            "deploy.placement.constraints",
+            _FIELD,
+            _FIELD,
             f"fits {node} only, without data that holds it: when {node} is lost it stays down",
         )
-
-
-def _pinning(service: Service) -> str:
-    return "deploy.placement.constraints"
 
 
 @service_rule(
@@ -88,10 +86,10 @@ def _pinning(service: Service) -> str:
     "Run two or more, or write why an outage of that length is allowed (a job, a cold standby).",
 )
 def single_replica(service: Service, audit: Audit) -> Iterator[Found]:
-    """Not of services with data of their own, of which a second would be another database."""
-    if service.is_global or service.is_job or service.replicas != 1 or own_data(service):
+    """Not of data, of which a second would be another database, nor of what is pinned anyway."""
+    if service.is_global or service.is_job or service.replicas != 1:
         return
-    if service.get("deploy.replicas") is None:
-        yield at(service, "deploy", "deploy.replicas", "is not set: one replica")
-    else:
-        yield at(service, "deploy.replicas", "deploy.replicas", "one replica")
+    if own_data(service) or _pin(service, audit):
+        return
+    message = "one replica" if service.get("deploy.replicas") else "is not set: one replica"
+    yield at(service, "deploy.replicas", "deploy.replicas", message)
