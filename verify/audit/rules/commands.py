@@ -28,7 +28,7 @@ _DELETES: Final = re.compile(
     r"|\bs3\s+sync\b.*?\s--delete\b",
     re.DOTALL,
 )
-_VERSIONED: Final = ("--link-dest", "--backup-dir", "--backup", "-b ")
+_VERSIONED: Final = re.compile(r"--(?:link-dest|backup)\b|\s-[a-zA-Z]*b[a-zA-Z]*\s")
 
 
 def _short(match: re.Match[str]) -> str:
@@ -85,7 +85,7 @@ def mirror_deletes(service: Service, audit: Audit) -> Iterator[Found]:
     for field, command in service.commands:
         for part in _SEPARATOR.split(command.script):
             deletes = _DELETES.search(part)
-            if deletes and not any(option in part for option in _VERSIONED):
+            if deletes and not _VERSIONED.search(part):
                 message = f"{_short(deletes)} keeps no version"
                 yield at(service, command.at, field, message, needle=deletes[0].split()[0] + " ")
 

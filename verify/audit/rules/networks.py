@@ -66,10 +66,9 @@ def _is_clear(network: Located) -> bool:
         return False
     if driver is not None and driver.text not in ("", "overlay"):
         return False
-    encrypted = network.map().get("driver_opts", network).get("encrypted")
     options = network.get("driver_opts")
-    given = options is not None and "encrypted" in options.map()
-    return not given or (encrypted is not None and encrypted.text.lower() in ("false", "0"))
+    encrypted = options.map().get("encrypted") if options is not None else None
+    return encrypted is None or encrypted.text.lower() in ("false", "0")
 
 
 @service_rule(
