@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.audit_builders import DATABASE, PINNED, WEB, changed, found, nodes, rules
-from verify.audit.audit import UNUSED
+from tests.unit.audit_builders import DATABASE, PINNED, WEB, changed, found, nodes, rules, stack
+from verify.audit.audit import UNUSED, judge
 from verify.audit.nodes import Nodes
 from verify.audit.rule import RULES
 
@@ -373,6 +373,16 @@ def test_what_many_services_take_together_is_above_the_memory() -> None:
     place = told["reserved-above-memory"].found
     assert place.subject == "wsasus"
     assert place.message == "reservations of 2 task(s) on wsasus add up to 12G, it has 11G"
+
+
+def test_stacks_that_never_stand_together_take_nothing_from_each_other() -> None:
+    wide = {"deploy.resources": {"limits": {"memory": "20G"}, "reservations": {"memory": "20G"}}}
+    text = changed(DATABASE, {**wide, "ports": ["80:80"]})
+    stacks = [stack(text, "one"), stack(text, "other")]
+    both = {f.rule.id for f in judge(stacks, nodes()).findings}
+    apart = {f.rule.id for f in judge(stacks, nodes(), apart=["other"]).findings}
+    assert both - apart == {"port-collision", "limits-above-memory", "reserved-above-memory"}
+    assert apart == rules(text)
 
 
 def test_what_may_go_anywhere_needs_room_somewhere() -> None:

@@ -57,7 +57,13 @@ def _audit(options: argparse.Namespace) -> Result:
     )
     files = [*options.exceptions, *([ours.EXCEPTIONS] if options.ours else [])]
     exceptions = [each for path in files for each in load_exceptions(path, RULES)]
-    return judge(stacks, nodes_of(inventory), exceptions, inventory=str(options.inventory))
+    return judge(
+        stacks,
+        nodes_of(inventory),
+        exceptions,
+        inventory=str(options.inventory),
+        apart=ours.ALTERNATIVES if options.ours else (),
+    )
 
 
 def _write(options: argparse.Namespace, result: Result, status: int) -> None:

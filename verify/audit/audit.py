@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import verify.audit.rules  # noqa: F401  # registers them
@@ -69,8 +69,12 @@ def judge(
     exceptions: Sequence[Reason] = (),
     *,
     inventory: str = "inventory",
+    apart: Collection[str] = (),
 ) -> Result:
-    """Apply every rule. Raises `CutoverError` for two stacks of one name, a reason for nothing."""
+    """Apply every rule; stacks called in `apart` never stand beside the others.
+
+    Raises `CutoverError` for two stacks of one name, and for a reason for nothing.
+    """
     paths: dict[str, str] = {}
     for stack in stacks:
         other = paths.setdefault(stack.name, stack.path)
@@ -80,7 +84,7 @@ def judge(
                 where=stack.path,
                 remedy="Rename one of the files: their names are the stacks' names.",
             )
-    audit = Audit(stacks, nodes, inventory)
+    audit = Audit(stacks, nodes, inventory, frozenset(apart))
     check_subjects(exceptions, audit.subjects)
     findings = []
     used: set[tuple[Reason, str]] = set()

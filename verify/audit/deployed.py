@@ -23,7 +23,8 @@ def audited(inventory: Inventory, source: str, settings: Settings | None) -> Res
     nodes = nodes_of(inventory)
     if settings is not None:
         reasons = load_exceptions(ours.EXCEPTIONS, RULES)
-        return judge(ours.stacks(settings), nodes, reasons, inventory=source)
+        stacks = ours.stacks(settings)
+        return judge(stacks, nodes, reasons, inventory=source, apart=ours.ALTERNATIVES)
     entry = inventory.audit
     if entry is None:
         raise CannotProve(

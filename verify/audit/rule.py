@@ -53,16 +53,25 @@ class Found:
 
 @dataclass(frozen=True)
 class Audit:
-    """What is judged: the stacks that share one cluster."""
+    """What is judged: the stacks that share one cluster.
+
+    Those called in `apart` never stand beside the others, so they take neither ports nor memory.
+    """
 
     stacks: Sequence[Stack]
     nodes: Nodes
     inventory: str
+    apart: frozenset[str] = frozenset()
 
     @cached_property
     def services(self) -> list[Service]:
         """Every service of every stack."""
         return [service for stack in self.stacks for service in stack.services]
+
+    @cached_property
+    def together(self) -> list[Service]:
+        """Every service of the stacks that stand at the same time."""
+        return [service for service in self.services if service.stack.name not in self.apart]
 
     @property
     def subjects(self) -> set[str]:

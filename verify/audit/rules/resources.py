@@ -72,7 +72,7 @@ def unknown_memory(audit: Audit) -> Iterator[Found]:
 def _only_there(audit: Audit) -> Mapping[str, list[Service]]:
     """Return node → the services that have to run a task there, as often as they run there."""
     there: dict[str, list[Service]] = defaultdict(list)
-    for service in audit.services:
+    for service in audit.together:
         nodes = audit.fitting(service)
         if service.is_global:
             for node in nodes:
@@ -116,7 +116,7 @@ def reserved_above_memory(audit: Audit) -> Iterator[Found]:
         full |= {node} if found else set()
     movable = [
         (service, service.memory("reservations") or 0)
-        for service in audit.services
+        for service in audit.together
         if not service.is_global and len(audit.fitting(service)) > 1
         for _ in range(service.replicas)
     ]

@@ -130,7 +130,7 @@ def port_collision(audit: Audit) -> Iterator[Found]:
     """A port of the mesh is taken on every node, a host port on those that fit."""
     published = [
         (service, port)
-        for service in audit.services
+        for service in audit.together
         for port in service.ports
         if port.published is not None
     ]
