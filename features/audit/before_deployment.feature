@@ -1,0 +1,10 @@
+@audit @smoke
+Feature: Nothing is deployed that would break a criterion
+  Read from the stack files alone, before anything runs: what could not fail over, does not fit, is in
+  clear, or does not do what it says (docs/audit.md). A twin's are those of fixtures/stacks at the
+  plan's sizes, servers' those that their inventory names.
+
+  @critical
+  Scenario: The stack files of this cluster, against its servers
+    When the stack files are audited against the cluster's inventory
+    Then no finding of level warning or worse is without a written reason

@@ -1,0 +1,29 @@
+"""The rules: importing this package registers them all."""
+
+from verify.audit.rules import (
+    commands,
+    deploying,
+    images,
+    networks,
+    placement,
+    resources,
+    schema,
+    scripts,
+    secrets,
+    updates,
+    volumes,
+)
+
+__all__ = [
+    "commands",
+    "deploying",
+    "images",
+    "networks",
+    "placement",
+    "resources",
+    "schema",
+    "scripts",
+    "secrets",
+    "updates",
+    "volumes",
+]
