@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fixtures.cluster.deployment import MEMORY_DIVISOR
 from fixtures.images import recipes
 from fixtures.stacks import catalogue
 from fixtures.stacks.deploy import Settings
@@ -19,12 +20,12 @@ BACKUP_HOST = {
 }
 
 
-def stack(name: str) -> dict[str, Any]:
+def stack(name: str, settings: Settings = SETTINGS) -> dict[str, Any]:
     wanted = catalogue.ON_DEMAND[name]
     text = catalogue.stack_text(name)
     environment = {
-        **SETTINGS.environment(),
-        **SETTINGS.memory(text),
+        **settings.environment(),
+        **settings.memory(text),
         **BACKUP_HOST,
         **dict.fromkeys(wanted.images, "an image"),
         **wanted.variables,
@@ -88,14 +89,15 @@ def test_the_plan_s_memory_is_in_the_file(name: str) -> None:
 
 @BUT_BACKUPS
 def test_every_service_is_bounded_placed_and_asked(name: str) -> None:
-    for service in stack(name)["services"].values():
+    divided = Settings(images=SETTINGS.images, memory_divisor=MEMORY_DIVISOR)
+    for service in stack(name, divided)["services"].values():
         deploy = service["deploy"]
         limit, reserved = (
             int(deploy["resources"][kind]["memory"].removesuffix("M"))
             for kind in ("limits", "reservations")
         )
         assert limit >= 6, "the engine's least"
-        assert 0 < reserved <= limit
+        assert 4 <= reserved <= limit, "Swarm's least"
         assert deploy["placement"]["constraints"]
         assert deploy["labels"][catalogue.ANSWERS_LABEL]
         assert deploy["restart_policy"]["condition"] == "any"
@@ -138,3 +140,10 @@ def test_staging_shares_nothing_with_production() -> None:
     for kind, names in theirs.items():
         assert not names & others[kind]
         assert not names & {*catalogue.NETWORKS, *catalogue.SECRETS}
+
+
+@pytest.mark.parametrize("name", catalogue.ON_DEMAND)
+def test_a_message_in_a_variable_has_no_hyphen(name: str) -> None:
+    """Docker's client takes what follows the first one for a default value."""
+    for message in re.findall(r"\$\{\w+:\?([^}]*)\}", catalogue.stack_text(name)):
+        assert "-" not in message
