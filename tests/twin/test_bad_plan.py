@@ -113,12 +113,11 @@ def _apart(file: Path) -> str:
         if step in given and number:
             continue
         seconds = "10" if "restarted" in step[0] else "1"
-        body = [line for one in (given if step not in given else given[:-1]) for line in one]
-        body = [
-            line.replace("watched for 15 seconds", f"watched for {seconds} seconds")
-            for line in body
-        ]
-        scenarios.append(f"  Scenario: {title} {number}\n" + "\n".join([*body, *step]) + "\n")
+        before = [one for one in given if one is not step]
+        last = [step[0].replace("And ", "Then ", 1), *step[1:]]
+        body = "\n".join(line for one in (*before, last) for line in one)
+        body = body.replace("watched for 15 seconds", f"watched for {seconds} seconds")
+        scenarios.append(f"  Scenario: {title} {number}\n{body}\n")
     return "\n".join(scenarios)
 
 

@@ -13,7 +13,8 @@ import json
 import socket
 import struct
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable
 from typing import Any
 
 SECONDS = 2.0
@@ -122,15 +123,29 @@ def found(name: str) -> list[str]:
         return []
 
 
+def at_once(do: Callable[[Any], Any], items: list[Any]) -> list[Any]:
+    """Do it to every item side by side; a node's smallest Python has no concurrent.futures."""
+    results: list[Any] = [None] * len(items)
+
+    def one(number: int) -> None:
+        results[number] = do(items[number])
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(len(items))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
 def main() -> None:
     """Answer the question on standard input."""
     question = json.load(sys.stdin)
-    with ThreadPoolExecutor(8) as pool:
-        answers = dict(pool.map(answer, question.get("ask", ())))
-        knocked = list(question.get("knock", ()))
-        accepted = [t for t, yes in zip(knocked, pool.map(opens, knocked), strict=True) if yes]
-        names = list(question.get("look_up", ()))
-        led = {n: a for n, a in zip(names, pool.map(found, names), strict=True) if a}
+    answers = dict(at_once(answer, question.get("ask", [])))
+    knocked = question.get("knock", [])
+    accepted = [t for t, yes in zip(knocked, at_once(opens, knocked), strict=True) if yes]
+    names = question.get("look_up", [])
+    led = {n: a for n, a in zip(names, at_once(found, names), strict=True) if a}
     json.dump({"answers": answers, "open": accepted, "found": led}, sys.stdout)
 
 
