@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -89,13 +90,17 @@ def test_a_task_s_age_is_read() -> None:
 
 
 def test_containers_are_read() -> None:
-    line = "abc|s_a|running|healthy|2|2030-01-01T00:00:00Z|1048576|42\n"
-    (found,) = containers.parse(line, "core")
-    assert found == Container(
+    state = {"Status": "running", "StartedAt": "2030-01-01T00:00:00Z", "Pid": 42}
+    checked = {**state, "Health": {"Status": "healthy", "Log": [{"Output": "a|b\n"}]}}
+    lines = "".join(f"abc|s_a|2|1048576|{json.dumps(one)}\n" for one in (state, checked))
+    unchecked, healthy = containers.parse(lines, "core")
+    assert healthy == Container(
         "abc", "s_a", "core", "running", "healthy", 2, "2030-01-01T00:00:00Z", MB, 42
     )
-    with pytest.raises(CutoverError, match="cannot read 'odd'"):
-        containers.parse("odd\n", "core")
+    assert unchecked.health == ""
+    for odd in ("odd\n", "a|b|1|2|not JSON\n"):
+        with pytest.raises(CutoverError, match="cannot read"):
+            containers.parse(odd, "core")
 
 
 # -- health, restarts, failures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,17 +14,15 @@ from fixtures.errors import CutoverError
 from fixtures.waiting import Pending, eventually
 
 _READ_SECONDS: Final = 60.0
+#: The state as JSON, for a template fails on a container that no check looks after.
 _FIELDS: Final = (
     "{{.Id}}",
     '{{index .Config.Labels "com.docker.swarm.service.name"}}',
-    "{{.State.Status}}",
-    "{{if .State.Health}}{{.State.Health.Status}}{{end}}",
     "{{.RestartCount}}",
-    "{{.State.StartedAt}}",
     "{{.HostConfig.Memory}}",
-    "{{.State.Pid}}",
+    "{{json .State}}",
 )
-#: All of a node's, in one command.
+#: All of a node's, in one command. One that ends meanwhile makes it fail, and the others are told.
 READ: Final = (
     "docker ps --quiet --no-trunc --filter label=com.docker.swarm.task.id"
     f" | xargs --no-run-if-empty docker inspect --format '{'|'.join(_FIELDS)}' 2>/dev/null; true"
@@ -51,22 +50,23 @@ class Container:
 def parse(text: str, node: str) -> list[Container]:
     """Read what `READ` printed on a node. Raises `CutoverError`."""
     found = []
-    for line in text.splitlines():
-        fields = line.split("|")
-        if len(fields) != len(_FIELDS):
-            raise CutoverError(f"cannot read {line!r}", where=f"containers of {node}")
-        id_, service, state, health, restarts, started, memory, pid = fields
+    for line in filter(None, text.splitlines()):
+        try:
+            id_, service, restarts, memory, told = line.split("|", len(_FIELDS) - 1)
+            state = json.loads(told)
+        except ValueError:
+            raise CutoverError(f"cannot read {line!r}", where=f"containers of {node}") from None
         found.append(
             Container(
                 id_,
                 service,
                 node,
-                state,
-                health,
+                state["Status"],
+                (state.get("Health") or {}).get("Status", "").replace("none", ""),
                 int(restarts),
-                started,
+                state["StartedAt"],
                 int(memory),
-                int(pid),
+                state["Pid"],
             )
         )
     return found
