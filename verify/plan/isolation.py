@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -180,15 +181,17 @@ def tried(cluster: Cluster, of: Sides, databases: Sequence[str]) -> Tried:
     ways = doors(snapshot, databases)
     there = {container.id: container for container in read(cluster)}
     inside = one_a_network(snapshot, of.staging, there)
-    problems: list[str] = []
-    for where in inside:
-        problems += reach_problems(where.service, reach(cluster, where, ways))
-    found: set[str] = set()
-    open_ports = False
-    for where in one_a_network(snapshot, of.production, there):
-        seen = reach(cluster, where, ways)
-        found |= set(seen["found"])
-        open_ports |= bool(seen["open"])
+    outside = one_a_network(snapshot, of.production, there)
+    with ThreadPoolExecutor(max(1, len(inside) + len(outside))) as pool:
+        seen = list(pool.map(lambda where: reach(cluster, where, ways), [*inside, *outside]))
+    problems = [
+        problem
+        for where, one in zip(inside, seen, strict=False)
+        for problem in reach_problems(where.service, one)
+    ]
+    theirs = seen[len(inside) :]
+    found = {name for one in theirs for name in one["found"]}
+    open_ports = any(one["open"] for one in theirs)
     blind = [name for name in databases if name not in found]
     return Tried(problems, blind if open_ports else [*blind, "any address"], len(inside))
 
