@@ -12,7 +12,7 @@ from bench.entry import table
 from fixtures import progress
 from fixtures.errors import CutoverError
 
-BENCHMARKS = ("twin_up", "failover_overhead", "fault", "load_truth", "load_capacity")
+BENCHMARKS = ("twin_up", "plan_up", "failover_overhead", "fault", "load_truth", "load_capacity")
 
 
 def main() -> int:

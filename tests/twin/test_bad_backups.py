@@ -189,9 +189,7 @@ def test_a_restore_that_succeeds_with_one_table_empty(site: Site, copy: Copy) ->
     )
 
 
-def test_a_newest_copy_that_lacks_a_table_is_not_saved_by_the_older(
-    site: Site, copy: Copy
-) -> None:
+def test_a_newest_copy_that_lacks_a_table_is_not_saved_by_the_older(site: Site, copy: Copy) -> None:
     """Without a mark: as a server's newest copies are restored."""
     good = site.database.found()
     dropped = f"{{ gzip -dc | sed '/^COPY {SCHEMA}.orders /,/^\\\\\\.$/d' | gzip; }}"

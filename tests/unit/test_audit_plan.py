@@ -95,7 +95,7 @@ def test_the_docs_tell_what_is_found_in_the_plan_and_know_no_rule_that_is_not() 
 def test_our_own_stacks_have_nothing_without_a_written_reason(endpoint: str, port: str) -> None:
     settings = Settings(images=ours.IMAGES, endpoint_mode=endpoint, port_mode=port)
     exceptions = load_exceptions(ours.EXCEPTIONS, RULES)
-    result = judge(ours.stacks(settings), nodes(), exceptions, apart=ours.ALTERNATIVES)
+    result = judge(ours.stacks(settings), nodes(), exceptions, apart=catalogue.ALTERNATIVES)
     assert [(f.rule.id, f.found) for f in result.open(Level.WARNING)] == []
     assert result.services > 20
 

@@ -53,7 +53,7 @@ def test_everything_is_made_before_the_first_stack() -> None:
 
 def test_stack_travels_on_stdin_with_its_variables_quoted() -> None:
     manager = Manager()
-    stacks.deploy(manager, "edge", "text", {"B": "two words", "A": "$(reboot)"})
+    stacks.deploy_together(manager, [("edge", "text", {"B": "two words", "A": "$(reboot)"})])
     command, stdin = manager.sent[-1]
     assert command == (
         "env A='$(reboot)' B='two words' docker stack deploy"
@@ -124,14 +124,14 @@ def test_other_peoples_other_stacks_do_not_matter() -> None:
     manager = Manager(
         {"docker service ls": Done("id1"), "docker service inspect": Done("gitlab_web gitlab \n")}
     )
-    stacks.deploy(manager, "data", "", {})
+    stacks.deploy_together(manager, [("data", "", {})])
     assert manager.commands("stack deploy")
 
 
 def test_a_failed_deployment_says_what_swarm_said() -> None:
     manager = Manager({"env ": Done(rc=1, stderr="network not found\n")})
     with pytest.raises(CutoverError, match="stack edge: docker stack deploy failed: network not"):
-        stacks.deploy(manager, "edge", "", {})
+        stacks.deploy_together(manager, [("edge", "", {})])
 
 
 @pytest.mark.parametrize(
@@ -260,3 +260,48 @@ def test_secrets_are_read_back_from_the_databases() -> None:
 def test_secrets_of_databases_that_do_not_run_here() -> None:
     with pytest.raises(CutoverError, match="no container of data_gibd-postgres runs here"):
         stacks.read_secrets(Manager())
+
+
+def test_stacks_are_deployed_together_and_looked_at_once() -> None:
+    manager = Manager(
+        {"docker service ls -q": Done("id1\n"), "docker service inspect": Done("x y y\n")}
+    )
+    stacks.deploy_together(manager, [(name, name, {"A": "1"}) for name in ("one", "two", "three")])
+    assert len(manager.commands("service inspect")) == 1
+    assert sorted(c.rsplit(" ", 1)[1] for c in manager.commands("stack deploy")) == [
+        "one",
+        "three",
+        "two",
+    ]
+
+
+def test_several_stacks_are_waited_for_at_once() -> None:
+    counts = iter(["0/1", "1/1", "1/1"])
+    listed = '"one_a" "{}"\n"two_b" "1/1"\n"other_c" "0/1"\n'
+    manager = Manager({"docker service ls --format": lambda: Done(listed.format(next(counts)))})
+    stacks.wait_stacks(manager, ["one", "two"], within=5)
+    with pytest.raises(NeverTrue, match="last seen: three"):
+        stacks.wait_stacks(manager, ["one", "three"], within=0)
+
+
+def test_only_stacks_that_stand_are_removed() -> None:
+    tasks = iter([Done("t1"), Done(), Done(rc=1, stderr="nothing found")])
+    manager = Manager(
+        {
+            "docker stack ls": Done("one\ntwo\nother\n"),
+            "docker stack ps": lambda: next(tasks),
+        }
+    )
+    stacks.remove_stacks(manager, ["one", "two", "gone"], within=5)
+    assert manager.commands("stack rm") == ["docker stack rm one two"]
+    assert manager.commands("stack ps")[-1] == "docker stack ps --quiet two"
+    nothing = Manager()
+    stacks.remove_stacks(nothing, ["one"], within=5)
+    assert not nothing.commands("stack rm")
+
+
+def test_networks_are_removed_when_their_tasks_have_left() -> None:
+    seen = iter(["staging\nbackend\n", "staging\n", "backend\n"])
+    manager = Manager({"docker network ls": lambda: Done(next(seen))})
+    stacks.remove_networks(manager, ["staging"], within=5)
+    assert manager.commands("network rm") == ["docker network rm staging"] * 2

@@ -12,6 +12,7 @@ from typing import Final
 
 from fixtures.cluster.inventory import load_inventory
 from fixtures.errors import CutoverError
+from fixtures.stacks import catalogue
 from verify.audit import ours, sarif, text
 from verify.audit.audit import Result, judge
 from verify.audit.exceptions import load_exceptions
@@ -63,7 +64,7 @@ def _audit(options: argparse.Namespace) -> Result:
         nodes_of(inventory),
         exceptions,
         inventory=str(options.inventory),
-        apart=ours.ALTERNATIVES if options.ours else (),
+        apart=catalogue.ALTERNATIVES if options.ours else (),
     )
 
 

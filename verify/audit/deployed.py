@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fixtures.cluster.inventory import AuditEntry, Inventory
 from fixtures.errors import CannotProve
+from fixtures.stacks import catalogue
 from fixtures.stacks.deploy import Settings
 from verify.audit import ours, text
 from verify.audit.audit import Result, judge
@@ -24,7 +25,7 @@ def audited(inventory: Inventory, source: str, settings: Settings | None) -> Res
     if settings is not None:
         reasons = load_exceptions(ours.EXCEPTIONS, RULES)
         stacks = ours.stacks(settings)
-        return judge(stacks, nodes, reasons, inventory=source, apart=ours.ALTERNATIVES)
+        return judge(stacks, nodes, reasons, inventory=source, apart=catalogue.ALTERNATIVES)
     entry = inventory.audit
     if entry is None:
         raise CannotProve(

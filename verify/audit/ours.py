@@ -14,8 +14,6 @@ from verify.audit.stack import Stack, parse
 
 EXCEPTIONS: Final = catalogue.FOLDER / "audit" / "exceptions.yml"
 ROOT: Final = catalogue.FOLDER.parents[1]
-#: Other ways to do what another stack does: they never stand beside it.
-ALTERNATIVES: Final = ("backups-restic", "patroni")
 #: A twin builds its images and tags them by their content.
 IMAGES: Final = {
     name: f"cutover/{name}:built"
