@@ -82,6 +82,10 @@ def test_what_is_missing_is_told_by_its_largest_group() -> None:
 
     assert missing("m a ") == "nothing of the 4 lines of node a"
     assert missing(" db ") == "nothing of the 6 lines of service db"
+    both = [line for line in written if line.node == "a" or line.service == "db"]
+    assert told(both, written) == (
+        "nothing of the 4 lines of node a; nothing of the 6 lines of service db"
+    )
     assert missing("m b db ") == "nothing of the 2 lines of db.b on b"
     assert missing("a web stderr") == "'m a web stderr' of web.a (stderr) on a"
     assert missing("stderr") == "; ".join(

@@ -122,17 +122,19 @@ _GROUPS: Final[tuple[tuple[str, Callable[[Line], object]], ...]] = (
 
 def told(missing: Sequence[Line], written: Sequence[Line]) -> str:
     """Say in few words which of the written lines are missing."""
-    left = {line.text for line in missing}
+    lost = {line.text for line in missing}
+    left = set(lost)
     said = []
     for words, key in _GROUPS:
         groups: defaultdict[object, list[Line]] = defaultdict(list)
         for line in written:
             groups[key(line)].append(line)
         for name, lines in groups.items():
-            if len(lines) > 1 and all(line.text in left for line in lines):
+            texts = {line.text for line in lines}
+            if len(lines) > 1 and texts <= lost and texts & left:
                 assert isinstance(name, tuple)
                 said.append(words.format(*name, n=len(lines)))
-                left -= {line.text for line in lines}
+                left -= texts
     single = [line for line in missing if line.text in left]
     said += [
         f"{line.text[:60]!r} of {line.container} ({line.stream}) on {line.node}"
