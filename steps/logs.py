@@ -174,17 +174,16 @@ def found(cluster: Cluster, said: Said, seconds: float, off: float, measure: Any
     search = Search(cluster, said)
     took = search.within(seconds)
     seen, n = search.findings, len(said.lines)
-    judged = [
-        partial(measure.duration, "log lines found centrally", took, limit=seconds, n=n),
-        partial(
-            measure.violations,
-            "log lines under their own labels",
-            seen.misplaced,
-            checked=seen.found,
-        ),
-        partial(measure.violations, "log lines kept once", seen.repeated, checked=seen.found),
-        partial(measure, "log lines' time stamps off", seen.off, limit=off, unit="s", n=seen.found),
-    ]
+    judged = [partial(measure.duration, "log lines found centrally", took, limit=seconds, n=n)]
+    if seen.found:
+        of = partial(measure.violations, checked=seen.found)
+        judged += [
+            partial(of, "log lines under their own labels", seen.misplaced),
+            partial(of, "log lines kept once", seen.repeated),
+            partial(
+                measure, "log lines' time stamps off", seen.off, limit=off, unit="s", n=seen.found
+            ),
+        ]
     if said.unsaid:
         reason = f"could not be written to: {'; '.join(said.unsaid)}"
         judged.append(partial(measure.inconclusive, "containers with logs", reason))
