@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -112,7 +113,7 @@ def test_version_is_the_one_old_clients_know(name: str) -> None:
     assert yaml.safe_load(catalogue.stack_text(name))["version"] == "3.8"
 
 
-@STACKS
+@pytest.mark.parametrize("name", [*catalogue.STACKS, *catalogue.ON_DEMAND])
 def test_defaults_are_the_plans_memory(name: str) -> None:
     for variable, default in VARIABLE.findall(catalogue.stack_text(name)):
         if variable.endswith("_MB"):
@@ -120,12 +121,13 @@ def test_defaults_are_the_plans_memory(name: str) -> None:
 
 
 def test_every_variable_of_the_settings_is_used_by_a_stack() -> None:
-    used = {
-        variable
-        for name in (*catalogue.STACKS, *catalogue.ON_DEMAND)
-        for variable, _ in VARIABLE.findall(catalogue.stack_text(name))
-    }
-    assert set(SETTINGS.environment()) <= used
+    def used(names: Iterable[str]) -> set[str]:
+        texts = [catalogue.stack_text(name) for name in names]
+        return {variable for text in texts for variable, _ in VARIABLE.findall(text)}
+
+    settings = set(SETTINGS.environment())
+    assert used(catalogue.STACKS) <= settings
+    assert settings <= used((*catalogue.STACKS, *catalogue.ON_DEMAND))
 
 
 def test_images_have_no_default() -> None:
