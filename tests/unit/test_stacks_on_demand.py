@@ -24,6 +24,8 @@ def stack(name: str) -> dict[str, Any]:
         **SETTINGS.environment(),
         **BACKUP_HOST,
         **dict.fromkeys(wanted.images, "an image"),
+        **dict.fromkeys((*wanted.configs, *wanted.made), "a config"),
+        **{variable: str(plan) for variable, plan in wanted.memory_mb.items()},
         **wanted.variables,
     }
     return validate(catalogue.stack_text(name), environment, source=name)
@@ -39,7 +41,7 @@ def test_every_file_is_in_the_table_and_the_other_way_round() -> None:
 def test_services_are_ours_and_use_only_what_is_made_for_them(name: str) -> None:
     described = stack(name)
     secrets = {*catalogue.SECRETS, *catalogue.ON_DEMAND[name].secrets}
-    assert set(described["secrets"]) <= secrets
+    assert set(described.get("secrets", {})) <= secrets
     assert set(described["networks"]) <= set(catalogue.NETWORKS)
     for service in described["services"].values():
         assert service["deploy"]["labels"]["cutover.stack"] == name

@@ -1,0 +1,48 @@
+"""What jobs that end tell the push gateway of their success, in the plan's way."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from fixtures.stacks.scraping import BACKUP_AGES
+from verify.monitoring.api import Monitoring
+
+BACKUP: Final = "backup_last_success_timestamp_seconds"
+MIRROR: Final = "gitlab_mirror_last_sync_timestamp"
+MIRROR_JOB: Final = "gitlab-mirror"
+
+
+def group_of(job: str) -> str:
+    """Return the push gateway's group of a job."""
+    return f"job/{job}" if job == MIRROR_JOB else f"job/backup/backup/{job}"
+
+
+@dataclass
+class Report:
+    """Pushes and takes back the reports of jobs."""
+
+    monitoring: Monitoring
+    pushed: set[str] = field(default_factory=set)
+
+    def fresh(self) -> None:
+        """Report that every job has just succeeded."""
+        for job in (MIRROR_JOB, *BACKUP_AGES):
+            self.push(job, 0.0)
+
+    def push(self, job: str, age: float) -> None:
+        """Report a success `age` seconds ago."""
+        metric = MIRROR if job == MIRROR_JOB else BACKUP
+        self.monitoring.push(group_of(job), metric, time.time() - age)
+        self.pushed.add(job)
+
+    def forget(self, job: str) -> None:
+        """Let nothing be known of a job."""
+        self.monitoring.unpush(group_of(job))
+        self.pushed.discard(job)
+
+    def forget_all(self) -> None:
+        """Take back what was pushed."""
+        for job in sorted(self.pushed):
+            self.forget(job)
