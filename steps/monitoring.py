@@ -121,7 +121,7 @@ def rules_good(monitoring: Monitoring, datatable: Any, measure: Any) -> None:
     """A rule over a misspelt metric is healthy, and silent."""
     wanted = column(datatable, "alert")
     look = partial(looks.rule_problems, monitoring, wanted)
-    problems = repeated(look, within=20, what="every rule to be evaluated")
+    problems = repeated(look, within=10, what="every rule to be evaluated")
     measure.violations("rules", problems, checked=len(looks.loaded_rules(monitoring)))
 
 
@@ -130,7 +130,7 @@ def dashboards_show(monitoring: Monitoring, measure: Any) -> None:
     """Asked of Grafana, run by Prometheus."""
     queries = looks.dashboard_queries(monitoring)
     look = partial(dashboards.problems, queries, monitoring.query)
-    problems = repeated(look, within=20, what="every panel to have data")
+    problems = repeated(look, within=10, what="every panel to have data")
     measure.violations("dashboards' queries", problems, checked=len(queries))
 
 

@@ -12,7 +12,7 @@ Feature: Every service is watched
   @blocker
   Scenario: Every service is scraped, as itself
     # netcheck is the harness's own: it listens nowhere.
-    Then within 30 seconds every service that runs is scraped as itself, at most 4 intervals ago, except
+    Then within 20 seconds every service that runs is scraped as itself, at most 4 intervals ago, except
       | service           |
       | netcheck_netcheck |
     And every target that is up speaks of its service
