@@ -267,12 +267,13 @@ def _judge(
 
 @then(parsers.parse("by the plan's own times {alert} fires as follows, in a test of its rule"))
 def rule_tested(monitoring: Monitoring, alert: str, datatable: Any, measure: Any) -> None:
-    """`promtool test rules`, a value a minute; `-` for a series that is absent."""
+    """`promtool test rules`, a value a minute; ` & ` between series, `-` for none at all."""
     cases = rows(datatable, "series", "values", "silent at minute", "fires at minute")
     text = looks.plan_rules()
     problems = []
     for case in cases:
-        series = {} if case["series"] == "-" else {case["series"]: case["values"]}
+        names, values = case["series"].split(" & "), case["values"].split(" & ")
+        series = {} if names == ["-"] else dict(zip(names, values, strict=True))
         minutes = {int(case["fires at minute"]): True, int(case["silent at minute"]): False}
         problems += looks.tested(monitoring, text, series, alert, minutes)
     measure.violations(f"{alert} in promtool's tests", problems, checked=len(cases))

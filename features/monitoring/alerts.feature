@@ -21,24 +21,32 @@ Feature: Alerts are raised, delivered and taken back
       | BackupTooOld       |
       | GitLabMirrorFailed |
     And by the plan's own times GitLabMirrorFailed fires as follows, in a test of its rule
-      | series                                                     | values    | silent at minute | fires at minute |
-      | gitlab_mirror_last_sync_timestamp{job="gitlab-mirror"}     | 0x200     | 129              | 132             |
-      | gitlab_mirror_last_sync_timestamp{job="gitlab-mirror"}     | 0+60x60 3600x200 | 189       | 192             |
-      | -                                                          | -         | 9                | 11              |
+      | series                            | values           | silent at minute | fires at minute |
+      | gitlab_mirror_last_sync_timestamp | 0x200            | 129              | 132             |
+      | gitlab_mirror_last_sync_timestamp | 0+60x60 3600x200 | 189              | 192             |
+      | -                                 | -                | 9                | 11              |
     And by the plan's own times BackupTooOld fires as follows, in a test of its rule
-      | series                                                     | values    | silent at minute | fires at minute |
-      | expected_backup{backup="x"}                                | 7200x200  | 0                | 2               |
+      | series                                                                          | values           | silent at minute | fires at minute |
+      | expected_backup{backup="x"}                                                     | 7200x200         | 0                | 2               |
+      | expected_backup{backup="x"} & backup_last_success_timestamp_seconds{backup="x"} | 7200x200 & 0x200 | 119              | 123             |
+    And by the plan's own times ServiceDown fires as follows, in a test of its rule
+      | series                                                        | values      | silent at minute | fires at minute |
+      | expected_service{service="x"} & up{service="y",how="metrics"} | 1x20 & 1x20 | 0                | 2               |
+      | expected_container{service="x"}                               | 1x20        | 0                | 2               |
+    And by the plan's own times MemoryHigh fires as follows, in a test of its rule
+      | series                                                                                      | values               | silent at minute | fires at minute |
+      | node_memory_MemAvailable_bytes & node_memory_MemTotal_bytes & node_uname_info{nodename="n"} | 4x20 & 100x20 & 1x20 | 4                | 6               |
 
   @blocker @destructive
   Scenario: Each alert reaches the receiver, and is taken back
     Given within 60 seconds nothing but the watchdog's alert is there
     When these faults are in force at once
-      | fault                                                      |
-      | data.wal-receiver-stopped service=gibd-postgres-replica    |
-      | task.pause service=redis-replica                           |
-      | node.power-off node=hpr                                    |
-      | resource.disk-full node=hppavilion path=/srv/scratch       |
-      | task.memory service=autoscaler                             |
+      | fault                                                   |
+      | data.wal-receiver-stopped service=gibd-postgres-replica |
+      | task.pause service=redis-replica                        |
+      | node.power-off node=hpr                                 |
+      | resource.disk-full node=hppavilion path=/srv/scratch    |
+      | task.memory service=autoscaler                          |
     And redis-backup's last success is 3 hours old
     And nothing is known of postgres-backup
     And nothing is known of gitlab-mirror

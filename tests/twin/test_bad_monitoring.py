@@ -19,6 +19,7 @@ from fixtures.errors import CutoverError
 from fixtures.stacks import catalogue, scraping
 from fixtures.waiting import Pending, eventually
 from tests.twin.conftest import TWIN, Outcome
+from verify import exporters
 from verify.monitoring import alerts, dashboards, looks
 from verify.monitoring.alerts import Wanted
 from verify.monitoring.api import Monitoring, reached
@@ -164,6 +165,15 @@ def test_the_plan_s_own_rule_says_nothing_of_a_mirror_that_never_synced(
     assert looks.tested(monitoring, rules, {}, name, minutes) == []
     (failure,) = looks.tested(monitoring, plan_s, {}, name, minutes)
     assert "got: {} 0E+00" in failure
+
+
+def test_the_agents_say_what_a_budget_reads(cluster: Cluster, monitoring: Monitoring) -> None:
+    snapshot = cluster.snapshot()
+    for node in cluster.nodes:
+        found = exporters.on_node(snapshot, node)
+        assert len(found) == 2
+        for service, kind in found:
+            assert exporters.scrape(cluster, service, kind, node).memory_used > 0
 
 
 def test_the_features_go_red(

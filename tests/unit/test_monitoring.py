@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from typing import Any
 
+import httpx
 import pytest
 
-from fixtures.errors import CutoverError
+from fixtures.errors import CannotProve, CutoverError
 from fixtures.stacks import catalogue
 from tests.unit.builders import service, snapshot, task
 from verify.monitoring import alerts, dashboards, promtool, rules, targets
 from verify.monitoring.alerts import Wanted
-from verify.monitoring.api import Sample
+from verify.monitoring.api import Api, Monitoring, Sample
 from verify.monitoring.promql import metrics_of
+from verify.monitoring.reports import Report
 from verify.monitoring.rules import Rule
+from verify.monitoring.settling import repeated
 from verify.monitoring.targets import Target
 
 NOW = 1_900_000_000.5
@@ -270,8 +274,6 @@ class Receiver:
 
 
 def test_each_alert_has_its_own_time_and_a_missing_one_says_where_it_is_stuck() -> None:
-    import time
-
     first = told("firing", alertname="A")
     monitoring: Any = Receiver([], [first])
     got = alerts.told(
@@ -289,8 +291,6 @@ def test_each_alert_has_its_own_time_and_a_missing_one_says_where_it_is_stuck() 
 
 
 def test_what_was_received_before_does_not_count() -> None:
-    import time
-
     monitoring: Any = Receiver([told("firing", alertname="A")])
     got = alerts.told(
         monitoring, [Wanted("A")], "firing", after=1, since=time.monotonic(), within=0.1
@@ -347,3 +347,72 @@ def test_a_rule_s_test_is_of_what_fires() -> None:
     assert 'alertname="A", alertstate="firing"' in text
     assert "eval_time: 5m" in text
     assert "value: 0" in text
+
+
+class FakeCluster:
+    def __init__(self, is_twin: bool) -> None:
+        self.is_twin = is_twin
+
+
+def pushing(is_twin: bool, calls: list[tuple[str, str, str]]) -> Report:
+    def answer(request: httpx.Request) -> httpx.Response:
+        calls.append((request.method, request.url.path, request.content.decode()))
+        return httpx.Response(200)
+
+    client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://x")
+    api = Api("prometheus-pushgateway", client)
+    cluster: Any = FakeCluster(is_twin)
+    return Report(Monitoring(cluster, api, api, api, api, api))
+
+
+def test_jobs_report_in_groups_of_their_own_and_are_forgotten() -> None:
+    calls: list[tuple[str, str, str]] = []
+    report = pushing(True, calls)
+    report.push("gitlab-mirror", 60)
+    report.push("redis-backup", 0)
+    report.forget_all()
+    assert [(method, path) for method, path, _ in calls] == [
+        ("PUT", "/metrics/job/gitlab-mirror"),
+        ("PUT", "/metrics/job/backup/backup/redis-backup"),
+        ("DELETE", "/metrics/job/gitlab-mirror"),
+        ("DELETE", "/metrics/job/backup/backup/redis-backup"),
+    ]
+    assert "gitlab_mirror_last_sync_timestamp " in calls[0][2]
+
+
+def test_the_reports_of_servers_are_not_falsified() -> None:
+    calls: list[tuple[str, str, str]] = []
+    report = pushing(False, calls)
+    report.fresh()
+    with pytest.raises(CannotProve):
+        report.push("redis-backup", 0)
+    with pytest.raises(CannotProve):
+        report.forget("redis-backup")
+    assert calls == []
+
+
+def test_an_api_that_answers_badly_says_where() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/down":
+            raise httpx.ConnectError("refused")
+        return httpx.Response(422, text="parse error")
+
+    api = Api(
+        "prometheus", httpx.Client(transport=httpx.MockTransport(answer), base_url="http://x")
+    )
+    with pytest.raises(CutoverError, match="422: parse error"):
+        api.get("/api/v1/query", query="(")
+    with pytest.raises(CutoverError, match="does not answer: ConnectError"):
+        api.get("/down")
+
+
+def test_problems_are_looked_at_until_they_are_gone_or_time_is_over() -> None:
+    looks = iter([["a", "b"], ["a"], []])
+    assert repeated(lambda: next(looks), within=5, what="x") == []
+    assert repeated(lambda: ["a"], within=0.1, what="x") == ["a"]
+
+    def fails() -> list[str]:
+        raise CutoverError("no answer", where="x")
+
+    (only,) = repeated(fails, within=0.1, what="x")
+    assert "no answer" in only

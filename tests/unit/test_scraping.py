@@ -102,6 +102,8 @@ def test_what_is_awaited_is_what_is_watched() -> None:
     rules = yaml.safe_load(scraping.expected_rules(EVERY, ["n1", "n2"]))["groups"][0]["rules"]
     awaited = [r["labels"]["service"] for r in rules if r["record"] == "expected_service"]
     assert awaited == [w.service for w in EVERY if w.how is not How.NONE]
+    seen_only = [r["labels"]["service"] for r in rules if r["record"] == "expected_container"]
+    assert seen_only == ["netcheck_netcheck"]
     assert [r["labels"]["nodename"] for r in rules if r["record"] == "expected_node"] == [
         "n1",
         "n2",

@@ -6,6 +6,7 @@ so what runs is asked of the Swarm, and each task is looked for among the target
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ ANSWERED: Final = {
 }
 ANSWERS_QUERY: Final = '{__name__=~"up|pg_up|redis_up|probe_success|scrape_samples_scraped"}'
 CONTAINERS_QUERY: Final = "container_last_seen"
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SERVICE_LABEL: Final = "container_label_com_docker_swarm_service_name"
 
 
@@ -75,25 +77,15 @@ def _target(each: Mapping[str, Any], now: float) -> Target:
 
 def _seconds(stamp: str) -> float:
     """Read RFC 3339 with nanoseconds, which Python's reader takes microseconds of."""
-    whole, _, rest = stamp.partition(".")
-    digits = rest[: len(rest) - len(rest.lstrip("0123456789"))] if rest else ""
-    zone = rest[len(digits) :] if rest else ""
-    return datetime.fromisoformat(f"{whole}{zone}").timestamp() + float(f"0.{digits or 0}")
+    fraction = re.search(r"\.\d+", stamp)
+    whole = re.sub(r"\.\d+", "", stamp)
+    return datetime.fromisoformat(whole).timestamp() + float(fraction[0] if fraction else 0)
 
 
 def _duration(text: str) -> float:
-    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-    total, number = 0.0, ""
-    unit = ""
-    for sign in f"{text}0":
-        if sign.isdigit():
-            if unit:
-                total += float(number) * units[unit]
-                number, unit = "", ""
-            number += sign
-        else:
-            unit += sign
-    return total
+    """Read Prometheus' way of writing a duration: 1m30s, 500ms."""
+    parts = re.findall(r"(\d+)(ms|[smhd])", text)
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 def problems(
