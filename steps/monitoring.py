@@ -22,10 +22,10 @@ from steps.chaos import let_pass
 from verify.monitoring import alerts, dashboards, looks
 from verify.monitoring.alerts import Wanted
 from verify.monitoring.api import Monitoring, reached
-from verify.monitoring.reports import Report
+from verify.monitoring.reports import Report, reports_since
 from verify.monitoring.settling import repeated
 
-STACK, AGENTS = "monitoring", "node-agents"
+STACK, AGENTS, JOBS = "monitoring", "node-agents", "backups"
 #: The plan has both on server 81.
 BESIDE = "data_gibd-postgres-replica"
 STANDINGS = {
@@ -134,6 +134,12 @@ def dashboards_show(monitoring: Monitoring, measure: Any) -> None:
     measure.violations("dashboards' queries", problems, checked=len(queries))
 
 
+@given("nothing is known of any job", target_fixture="began")
+def forgotten_all(reports: Report) -> float:
+    """What an earlier run reported would vouch for jobs that are silent now."""
+    return reports.forget_every()
+
+
 # -- alerts ------------------------------------------------------------------------------------
 
 
@@ -147,8 +153,27 @@ def reports(cluster: Cluster, chaos: Chaos, monitoring: Monitoring) -> Iterator[
 
 @given("the mirror and every backup job have just reported their success")
 def all_reported(reports: Report) -> None:
-    """By the push gateway, as the plan has it; a twin's own jobs do not run here."""
+    """By the push gateway, as the plan has it, in the place of a twin's own jobs."""
     reports.fresh()
+
+
+@given("a twin's own backup jobs do not run")
+def no_jobs(on_demand: OnDemandStacks | None) -> None:
+    """Their reports would come between the scenario's."""
+    if on_demand is not None:
+        on_demand.remove(JOBS)
+
+
+@then(parsers.parse("within {seconds:g} seconds these jobs themselves report their success"))
+def jobs_report(
+    monitoring: Monitoring, began: float, seconds: float, datatable: Any, measure: Any
+) -> None:
+    """A success of a run that began after the jobs' containers were started."""
+    jobs = column(datatable, "job")
+    took = how_long(
+        partial(reports_since, monitoring, jobs, began), within=seconds, what="every job's report"
+    )
+    measure.duration("backup jobs report their success", took, limit=seconds, n=len(jobs))
 
 
 @given(parsers.parse("within {seconds:g} seconds nothing but the watchdog's alert is there"))

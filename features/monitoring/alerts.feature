@@ -6,6 +6,7 @@ Feature: Alerts are raised, delivered and taken back
 
   Background:
     Given the plan's services are running
+    And a twin's own backup jobs do not run
     And the plan's monitoring runs, scraping every 2 s, with alerts after 2 s
     And the mirror and every backup job have just reported their success
 

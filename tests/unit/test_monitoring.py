@@ -10,12 +10,13 @@ import pytest
 
 from fixtures.errors import CannotProve, CutoverError
 from fixtures.stacks import catalogue
+from fixtures.waiting import Pending
 from tests.unit.builders import service, snapshot, task
 from verify.monitoring import alerts, dashboards, promtool, rules, targets
 from verify.monitoring.alerts import Wanted
 from verify.monitoring.api import Api, Monitoring, Sample
 from verify.monitoring.promql import metrics_of
-from verify.monitoring.reports import Report
+from verify.monitoring.reports import Report, reports_since
 from verify.monitoring.rules import Rule
 from verify.monitoring.settling import repeated
 from verify.monitoring.targets import Target
@@ -416,3 +417,19 @@ def test_problems_are_looked_at_until_they_are_gone_or_time_is_over() -> None:
 
     (only,) = repeated(fails, within=0.1, what="x")
     assert "no answer" in only
+
+
+class Answering:
+    """A monitoring that answers one query."""
+
+    def __init__(self, samples: list[Sample]) -> None:
+        self.samples = samples
+
+    def query(self, _: str) -> list[Sample]:
+        return self.samples
+
+
+def test_only_a_report_of_a_later_run_counts() -> None:
+    monitoring: Any = Answering([Sample({"backup": "a"}, 100), Sample({"backup": "b"}, 90)])
+    assert reports_since(monitoring, ["a"], 95) is True
+    assert reports_since(monitoring, ["a", "b", "c"], 95) == Pending("no report of b, c")

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.util
 import json
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
+from unittest.mock import MagicMock
 
 import httpx
 import pytest
@@ -148,3 +152,58 @@ def test_dashboards_are_as_grafana_writes_them() -> None:
     for path in (FOLDER / "dashboards").glob("*.json"):
         model = json.loads(path.read_text())
         assert {"uid", "title", "panels", "schemaVersion"} <= set(model)
+
+
+class Gateway(BaseHTTPRequestHandler):
+    got: ClassVar[list[tuple[str, str]]] = []
+
+    def do_PUT(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.got.append((self.path, content))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def scheduled(monkeypatch: pytest.MonkeyPatch, *command: str) -> None:
+    """Run a command as the scheduler of the backup jobs does, once."""
+    for name in ("apscheduler.schedulers.blocking", "apscheduler.triggers.cron"):
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    monkeypatch.setitem(sys.modules, "apscheduler.triggers.interval", MagicMock())
+    source = catalogue.FOLDER.parent / "images" / "backup" / "bin" / "schedule"
+    loader = importlib.machinery.SourceFileLoader("schedule", str(source))
+    spec = importlib.util.spec_from_loader("schedule", loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    module.Job(list(command)).run()
+
+
+def test_a_backup_job_reports_its_success_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    Gateway.got.clear()
+    with serving(Gateway) as client:
+        monkeypatch.setenv("REPORT_TO", str(client.base_url).rstrip("/"))
+        monkeypatch.setenv("REPORT_AS", "redis-backup")
+        scheduled(monkeypatch, "false")
+        assert Gateway.got == []
+        before = time.time()
+        scheduled(monkeypatch, "true")
+    ((path, content),) = Gateway.got
+    assert path == "/metrics/job/backup/backup/redis-backup"
+    assert abs(float(content.split()[-1]) - before) < 5
+
+
+def test_a_gateway_that_is_not_there_is_no_failure_of_a_backup(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("REPORT_TO", "http://127.0.0.1:1")
+    monkeypatch.setenv("REPORT_AS", "redis-backup")
+    scheduled(monkeypatch, "true")
+    assert "not reported" in capsys.readouterr().out

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
 from fixtures.errors import CannotProve
 from fixtures.stacks.scraping import BACKUP_AGES
+from fixtures.waiting import Pending
 from verify.monitoring.api import Monitoring
 
 BACKUP: Final = "backup_last_success_timestamp_seconds"
@@ -46,6 +48,12 @@ class Report:
         self.monitoring.unpush(group_of(job))
         self.pushed.discard(job)
 
+    def forget_every(self) -> float:
+        """Let nothing be known of any backup job; returns Prometheus' time then."""
+        for job in BACKUP_AGES:
+            self.forget(job)
+        return self.monitoring.now()
+
     def _twin_only(self) -> None:
         if not self.monitoring.cluster.is_twin:
             raise CannotProve(
@@ -56,3 +64,11 @@ class Report:
         """Take back what was pushed."""
         for job in sorted(self.pushed):
             self.forget(job)
+
+
+def reports_since(monitoring: Monitoring, jobs: Collection[str], since: float) -> bool | Pending:
+    """Return True when each job reported a success later than `since` (seconds since the epoch)."""
+    samples = monitoring.query(f"max by (backup) ({BACKUP})")
+    newest = {sample.labels.get("backup", ""): sample.value for sample in samples}
+    silent = [job for job in jobs if newest.get(job, 0.0) < since]
+    return Pending(f"no report of {', '.join(silent)}") if silent else True
