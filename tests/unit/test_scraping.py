@@ -46,6 +46,8 @@ def test_a_label_says_where_metrics_are() -> None:
         ("redis-cli ping", ["redis_password"], (How.REDIS, 6379, "")),
         ("redis-cli ping", [], (How.TCP, 6379, "")),
         ("exec 3<>/dev/tcp/127.0.0.1/80 && printf 'GET /ok HTTP/1.0'", [], (How.HTTP, 80, "/ok")),
+        ("wget -q -O /dev/null http://127.0.0.1:8080/", [], (How.HTTP, 8080, "/")),
+        ("curl -f 'http://localhost:80/ok?a=1'", [], (How.HTTP, 80, "/ok?a=1")),
         ("exec 3<>/dev/tcp/127.0.0.1/25", [], (How.TCP, 25, "")),
         ("something else", [], (How.NONE, 0, "")),
     ],
@@ -55,6 +57,12 @@ def test_else_the_health_check_says_how_it_is_asked(
 ) -> None:
     found = one(healthcheck={"test": ["CMD-SHELL", command]}, secrets=secrets)
     assert (found.how, found.port, found.path) == expected
+
+
+def test_last_comes_the_label_that_says_where_it_answers() -> None:
+    deploy = {"labels": {"cutover.answers": "smtp 25"}}
+    assert one(deploy=deploy, healthcheck={"test": ["CMD", "postfix", "status"]}).port == 25
+    assert one(deploy=deploy, labels={"prometheus.scrape": "9000/metrics"}).port == 9000
 
 
 def test_what_shares_no_network_with_prometheus_cannot_be_asked() -> None:
