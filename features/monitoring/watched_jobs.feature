@@ -8,7 +8,7 @@ Feature: Jobs that end tell of their success
     And the plan's monitoring runs, scraping every 2 s, with alerts after 2 s
     And nothing is known of any job
     And the plan's backup jobs run every 20 seconds
-    Then within 60 seconds these jobs themselves report their success
+    Then within 90 seconds these jobs themselves report their success
       | job                     |
       | postgres-backup         |
       | postgres-general-backup |

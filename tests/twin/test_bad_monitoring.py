@@ -43,7 +43,8 @@ def a_bad_configuration(watched: list[scraping.Watched]) -> str:
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
     trades = jobs["services_ws-trades"]["dns_sd_configs"][0]
     trades["names"] = ["tasks.services_ws-company"]
-    jobs["data_postgres"]["metrics_path"] = "/metrics"
+    for asked_about_its_exporter in ("data_postgres", "data_pgbouncer"):
+        jobs[asked_about_its_exporter]["metrics_path"] = "/metrics"
     return yaml.safe_dump(config)
 
 
@@ -115,7 +116,11 @@ def test_a_forgotten_service_and_one_scraped_under_another_s_name(monitoring: Mo
 
 
 def test_an_exporter_that_answers_without_the_metric(monitoring: Monitoring) -> None:
-    seen(partial(looks.answers, monitoring), "of data_postgres gives no pg_up")
+    seen(
+        partial(looks.answers, monitoring),
+        "of data_pgbouncer gives no probe_success",
+        "of data_postgres: pg_up is 0",
+    )
 
 
 def test_a_rule_over_a_metric_that_does_not_exist(monitoring: Monitoring) -> None:
