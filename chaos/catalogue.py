@@ -24,6 +24,7 @@ FAULTS: Final[tuple[type[Fault], ...]] = (
     task.Pause,
     task.RestartLoop,
     task.OutOfMemory,
+    task.MemoryNearLimit,
     network.Isolate,
     network.Cut,
     network.OneWay,

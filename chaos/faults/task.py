@@ -188,3 +188,65 @@ class OutOfMemory(Fault):
         )
         step = replaced_step(view, self.service, task, do, in_force=seen)
         return Plan((step,), frozenset({task.node}))
+
+
+@dataclass(frozen=True)
+class MemoryNearLimit(Fault):
+    """A container uses most of the memory that it may, and lives."""
+
+    name: ClassVar[str] = "task.memory"
+    summary: ClassVar[str] = "A task's memory is filled up to a share of its own limit."
+    blast_radius: ClassVar[str] = "one task of the service, which may be killed when it needs more"
+    needs: ClassVar[str] = "a memory limit on the service"
+
+    service: str
+    percent: int = 93
+
+    def plan(self, view: View) -> Plan:
+        """A file in the container's /dev/shm: memory that is charged to it and not reclaimed."""
+        if not 50 <= self.percent <= 97:
+            raise BadArgument("must be 50 to 97", where="percent")
+        task = first_task(view, self.service)
+        limit = view.read(
+            task.node, f"docker inspect -f '{{{{.HostConfig.Memory}}}}' {task.container}"
+        )
+        if limit in ("", "0"):
+            raise BadArgument("has no memory limit", where=f"service {self.service}")
+        filler = f"/dev/shm/.cutover-{scripts.ID}"  # noqa: S108 - in the container
+        inside = f"docker exec {task.container} sh -c"
+        wanted = int(limit) * self.percent // 100
+        used = _working_set(task.pid)
+        step = Shell(
+            task.node,
+            do=(
+                f'{used}more=$(( {wanted} - used ))\n[ "$more" -gt 0 ] || exit 0\n'
+                f'{inside} "head -c $more /dev/zero >{filler}"\n'
+            ),
+            undo=(
+                f"docker inspect {task.container} >/dev/null 2>&1 || exit 0\n"
+                f"{inside} 'rm -f {filler}' || [ ! -d /proc/{task.pid} ]\n"
+            ),
+            # What the kernel counts in batches may be some pages off.
+            in_force=(
+                f"[ -d /proc/{task.pid} ] || {{ echo ended; exit 1; }}\n"
+                f'{used}echo "$used of {limit} bytes"\n'
+                f'[ "$used" -ge {int(wanted * 0.98)} ]\n'
+            ),
+        )
+        return Plan((step,), frozenset({task.node}))
+
+
+def _working_set(pid: int) -> str:
+    """Return shell text that sets `used`: what a process's cgroup cannot give back, in bytes."""
+    return rf"""
+v1=$(sed -n 's/^[0-9]*:memory://p' /proc/{pid}/cgroup 2>/dev/null)
+v2=$(sed -n 's/^0:://p' /proc/{pid}/cgroup 2>/dev/null)
+if [ -n "$v1" ] && [ -e "/sys/fs/cgroup/memory$v1/memory.usage_in_bytes" ]; then
+  place="/sys/fs/cgroup/memory$v1"; used=$(cat "$place/memory.usage_in_bytes")
+  cache=$(awk '$1 == "total_inactive_file" {{ print $2 }}' "$place/memory.stat")
+else
+  place="/sys/fs/cgroup$v2"; used=$(cat "$place/memory.current")
+  cache=$(awk '$1 == "inactive_file" {{ print $2 }}' "$place/memory.stat")
+fi
+used=$(( used - ${{cache:-0}} ))
+"""

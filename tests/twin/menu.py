@@ -22,6 +22,7 @@ ALL: Final[tuple[Choice, ...]] = (
     ("task.pause", {"service": "canary"}),
     ("task.restart-loop", {"service": "canary"}),
     ("task.out-of-memory", {"service": "canary"}),
+    ("task.memory", {"service": "canary"}),
     ("network.isolate", {"node": "hpr"}),
     ("network.cut", {"node": "hpr", "peer": "wsasus"}),
     ("network.one-way", {"node": "hpr", "source": "wsasus"}),

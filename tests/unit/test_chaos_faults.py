@@ -60,6 +60,7 @@ EVERY: tuple[tuple[str, dict[str, Any]], ...] = (
     ("task.pause", {"service": "web"}),
     ("task.restart-loop", {"service": "web"}),
     ("task.out-of-memory", {"service": "web"}),
+    ("task.memory", {"service": "web"}),
     ("network.isolate", {"node": "w1"}),
     ("network.cut", {"node": "w1", "peer": "m1"}),
     ("network.one-way", {"node": "w1", "source": "m1"}),

@@ -115,9 +115,11 @@ def test_version_is_the_one_old_clients_know(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*catalogue.STACKS, *catalogue.ON_DEMAND])
 def test_defaults_are_the_plans_memory(name: str) -> None:
+    own = catalogue.ON_DEMAND[name].memory_mb if name in catalogue.ON_DEMAND else {}
+    plan = {**catalogue.PLAN_MEMORY_MB, **own}
     for variable, default in VARIABLE.findall(catalogue.stack_text(name)):
         if variable.endswith("_MB"):
-            assert default == str(catalogue.PLAN_MEMORY_MB[variable]), variable
+            assert default == str(plan[variable]), variable
 
 
 def test_every_variable_of_the_settings_is_used_by_a_stack() -> None:

@@ -28,6 +28,8 @@ def stack(name: str, settings: Settings = SETTINGS) -> dict[str, Any]:
         **settings.memory(text),
         **BACKUP_HOST,
         **dict.fromkeys(wanted.images, "an image"),
+        **dict.fromkeys((*wanted.configs, *wanted.made), "a config"),
+        **{variable: str(plan) for variable, plan in wanted.memory_mb.items()},
         **wanted.variables,
     }
     return validate(text, environment, source=name)
