@@ -12,7 +12,7 @@ import pytest
 from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.deployment import runner
 from fixtures.stacks import catalogue
-from fixtures.stacks.deploy import config_name, deploy, remove_stack, wait_stack
+from fixtures.stacks.deploy import config_name, deploy_together, remove_stacks, wait_stacks
 from tests.twin.conftest import Outcome
 from verify.logs import central, loki, speaking
 
@@ -90,8 +90,8 @@ def deploy_by_hand(cluster: Cluster, *changes: tuple[str, str]) -> None:
         "CUTOVER_LOKI_RESERVED_MB": "64",
         "CUTOVER_PROMTAIL_RESERVED_MB": "16",
     }
-    deploy(runner(leader), STACK, text, environment)
-    wait_stack(runner(leader), STACK, within=90)
+    deploy_together(runner(leader), [(STACK, text, environment)])
+    wait_stacks(runner(leader), [STACK], within=90)
 
 
 def program(name: str, code: str) -> tuple[str, str]:
@@ -115,7 +115,7 @@ def by_hand(cluster: Cluster) -> Iterator[None]:
         deploy_by_hand(cluster, *BAD)
         yield
     finally:
-        remove_stack(runner(cluster.leader()), STACK, within=60)
+        remove_stacks(runner(cluster.leader()), [STACK], within=60)
 
 
 @pytest.fixture(scope="module")
