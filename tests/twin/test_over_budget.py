@@ -16,6 +16,9 @@ from fixtures.cluster.deployment import MEMORY_DIVISOR
 from tests.twin.conftest import ROOT, Outcome
 from verify.steady import await_steady
 
+#: Times answers or CPU: runs while no other twin stands.
+pytestmark = pytest.mark.quiet
+
 RunFeatures = Callable[..., Outcome]
 FEATURE = ROOT / "features" / "performance" / "server_budget.feature"
 DRILLS = ROOT / "features" / "drills" / "drills.feature"

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from fixtures.cluster.cluster import Cluster
 from fixtures.waiting import Pending, eventually
 from tests.twin.conftest import Outcome
 from verify.replication import Pair, connected, pair_of
 from verify.steady import await_steady
+
+#: Times answers or CPU: runs while no other twin stands.
+pytestmark = pytest.mark.quiet
 
 RunFeatures = Callable[..., Outcome]
 FEATURE = "features/performance/query_time.feature"

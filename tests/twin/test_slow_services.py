@@ -10,12 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 
 from fixtures.cluster.cluster import Cluster
 from fixtures.waiting import Pending, eventually
 from load.process import prefer
 from tests.twin.conftest import Outcome
 from verify.steady import await_steady
+
+#: Times answers or CPU: runs while no other twin stands.
+pytestmark = pytest.mark.quiet
 
 RunFeatures = Callable[..., Outcome]
 EVERYDAY = ("features/performance/response_time.feature", "-k", "everyday")

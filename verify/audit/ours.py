@@ -57,7 +57,8 @@ def further(name: str) -> Mapping[str, str]:
     if stack is None:
         return {}
     images = {variable: IMAGES[image] for variable, image in stack.images.items()}
-    return {**_BACKUP_HOST, **images, **stack.variables}
+    configs = dict.fromkeys((*stack.configs, *stack.made), "cutover-config")
+    return {**_BACKUP_HOST, **images, **configs, **stack.variables}
 
 
 def _read(name: str, variables: Mapping[str, str]) -> Stack:
