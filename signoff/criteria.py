@@ -76,11 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measurements_of(signoff),
         feature_names(FEATURES),
     )
-    PAGE.write_text(page(judged, f"of run {run.name}"), encoding="utf-8")
     missing = [j.line.line for j in judged if j.verdict == plan_lines.NOT_RUN]
     if missing:
         _say(f"error: {run.name} is not of all features; not run: {'; '.join(missing)}")
         return 1
+    PAGE.write_text(page(judged, f"of run {run.name}"), encoding="utf-8")
     _say(f"{PAGE.relative_to(ROOT)}: of {run.name}")
     return 0
 

@@ -172,6 +172,6 @@ def test_no_second_container_gets_at_a_volume_in_use(cluster: Cluster, service: 
     shown = "'{{(index .Mounts 0).Name}} {{.Config.Image}}'"
     volume, image = node.run(f"docker inspect -f {shown} {task.container_id}").stdout.split()
     second = f"docker run --rm -v {volume}:/volume --entrypoint flock {image}"
-    with pytest.raises(CommandFailed, match="9"):
+    with pytest.raises(CommandFailed, match="exit status 9 from"):
         node.run(f"{second} --nonblock --conflict-exit-code 9 /volume/in-use true", timeout=30)
     node.run(f"{second} --nonblock /volume/another true; rm -f /volume/another", timeout=30)

@@ -75,7 +75,7 @@ def test_the_page_is_made_from_the_table() -> None:
     }
     judged = [Judged(line, verdicts.get(line.line, "?"), 0, "") for line in LINES]
     assert text == criteria.page(judged, of_run[1]), "run `make criteria`"
-    assert {j.verdict for j in judged} <= {*map(str, Verdict), plan_lines.NOT_RUN}
+    assert {j.verdict for j in judged} <= {*map(str, Verdict)}
 
 
 NAMES = {"a.feature": "A", "b.feature": "B"}
@@ -152,3 +152,13 @@ def test_without_a_run_there_is_a_remedy(
 ) -> None:
     assert criteria.main([str(tmp_path)]) == 2
     assert "make acceptance" in capsys.readouterr().out
+
+
+def test_a_run_of_a_part_leaves_the_page_as_it_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(criteria, "PAGE", tmp_path / "criteria.md")
+    (tmp_path / "signoff.json").write_text('{"criteria": []}')
+    assert criteria.main([str(tmp_path)]) == 1
+    assert "is not of all features" in capsys.readouterr().out
+    assert not criteria.PAGE.exists()
