@@ -118,6 +118,7 @@ class Queue:
     def __init__(self, number):
         self.number = number
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+        self._newest = 0
 
     def __enter__(self):
         try:
@@ -139,7 +140,19 @@ class Queue:
         return self
 
     def __exit__(self, *_):
-        self.socket.close()  # the kernel then lets go what was not yet judged
+        self._let_all_go()
+        self.socket.close()
+
+    def _let_all_go(self):
+        """Accept whatever the kernel holds, read here or not: closing a queue drops it.
+
+        A queue without room passes what comes (fail open), and ids are compared as signed
+        differences: half their range reaches past every packet that is held.
+        """
+        self.socket.send(
+            message(CONFIG, self.number, attribute(CFG_MAXLEN, struct.pack("!I", 0)))
+        )
+        self.accept_up_to((self._newest + (1 << 30)) % (1 << 32))
 
     def _configure(self, payload):
         self.socket.send(message(CONFIG, self.number, payload, NLM_F_ACK))
@@ -169,6 +182,7 @@ class Queue:
                     identity = packet_id(payload)
                     if identity is not None:
                         found.append(identity)
+                        self._newest = identity
 
     def accept_up_to(self, identity):
         """Let every packet go on whose id is at most `identity`."""
@@ -195,9 +209,6 @@ def run(number, delay, jitter, seed, seconds):
             last = held.due(time.monotonic())
             if last is not None:
                 queue.accept_up_to(last)
-        last = held.due(float("inf"))
-        if last is not None:
-            queue.accept_up_to(last)
 
 
 def main(arguments):

@@ -170,6 +170,16 @@ def measure() -> None:
     short = agent("--delay", "0.05", "--for", "0.3")
     assert short.wait(timeout=10) == 0
 
+    # What comes while it ends, read or not yet read, is neither lost nor left behind.
+    for _ in range(5):
+        ended = agent("--delay", "0.05")
+        for number in range(3000):
+            client.sendto(b"%d" % number, ("127.0.0.1", 5000))
+            if number == 1500:
+                ended.send_signal(signal.SIGTERM)
+        assert ended.wait(timeout=10) == 0
+        assert sorted(int(server.recv(100)) for _ in range(3000)) == list(range(3000))
+
 
 @needs_queues
 def test_in_a_network_namespace_packets_are_late_in_order_and_pass_when_it_is_gone() -> None:
