@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from fixtures import folders
 from fixtures.cluster.cluster import Cluster
 from tests.twin.conftest import Outcome
 
 
+@pytest.mark.quiet
 def test_smoke_is_met(run_features: Callable[..., Outcome]) -> None:
     outcome = run_features("features", "-m", "smoke")
     assert outcome.status == 0, outcome.output
