@@ -48,6 +48,7 @@ def service_problems(snapshot: Snapshot) -> list[str]:
             problems.append(
                 f"{service.name}: {len(alive)} of {wanted} tasks running"
                 + _latest_error(snapshot.tasks_of(service.name))
+                + _overlooked(service.name, snapshot)
             )
         elif service.update_state in _UPDATING:
             problems.append(f"{service.name}: update is {service.update_state}")
@@ -114,6 +115,21 @@ def _wanted(service: Service, nodes: Sequence[SwarmNode]) -> int:
         node.availability == "active" and node.ready and eligible(node, service.constraints)
         for node in nodes
     )
+
+
+def _overlooked(name: str, snapshot: Snapshot) -> str:
+    """Say what helps a task that was refused in a change of leader, and never looked at again.
+
+    A new leader knows every node as unknown at first; Swarm tries again when a node changes.
+    """
+    refused = [
+        task
+        for task in snapshot.tasks_of(name)
+        if task.state == "pending" and "not available for new tasks" in task.error
+    ]
+    if not refused or not all(n.ready and n.availability == "active" for n in snapshot.nodes):
+        return ""
+    return f"; all nodes are ready: if it stays so, docker service update --force {name}"
 
 
 def _latest_error(tasks: Sequence[Task]) -> str:

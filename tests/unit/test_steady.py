@@ -308,3 +308,15 @@ def test_the_story_keeps_to_thirty_lines() -> None:
 def test_without_managers_there_is_no_story() -> None:
     with pytest.raises(CutoverError):
         steady.task_story(FakeCluster(Unreachable("no route")))
+
+
+def test_a_task_that_swarm_overlooks_comes_with_what_helps() -> None:
+    refused = task(
+        "shop_edge", state="pending", error="no suitable node (4 nodes not available for new tasks)"
+    )
+    (said,) = problems_of_service(service("edge"), refused)
+    assert said.endswith("docker service update --force shop_edge")
+    (said,) = problems_of_service(service("edge"), refused, w1={"state": "down"})
+    assert "--force" not in said
+    (said,) = problems_of_service(service("edge"), task("shop_edge", state="preparing", error=""))
+    assert "--force" not in said
