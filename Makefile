@@ -14,7 +14,7 @@ FEATURES ?= features/
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(BIN)/.installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cutover needs Python 3.11 or newer")'
@@ -61,7 +61,7 @@ report: setup ## Build the report of the newest run again
 	$(BIN)/python -m signoff.report
 
 .PHONY: criteria
-criteria: setup ## Write docs/criteria.md from the newest whole run on a twin
+criteria: setup ## Write docs/criteria.md from reports/latest, a whole run on a twin
 	$(BIN)/python -m signoff.criteria
 
 .PHONY: bench

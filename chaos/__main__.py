@@ -80,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_breaking(inject)
     drill = command("drill", _drill, "Rehearse: steady state, faults by schedule, steady state.")
-    drill.add_argument("file", type=Path, help="a drill, such as drills/cutover_rehearsal.yml")
+    drill.add_argument(
+        "file", type=Path, help="a drill, such as features/drills/cutover_rehearsal.yml"
+    )
     drill.add_argument("--seed", type=int, help="of a random schedule (default: drawn, and said)")
     drill.add_argument(
         "--only", type=_numbers, metavar="N,N", help="of the schedule only these faults, from 0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ def with_table(text: str) -> str:
 
 def main() -> int:
     """Write the page; returns the exit status."""
+    argparse.ArgumentParser(prog="python -m chaos.docs", description=__doc__).parse_args()
     FILE.write_text(with_table(FILE.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 

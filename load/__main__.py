@@ -26,7 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         log = RequestLog.of(options.files)
         log.read_on()
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        sys.stderr.write(f"error: {error.filename}: cannot be read ({error.strerror})\n")
+        return 2
+    except ValueError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     samples = sorted(log.samples, key=lambda sample: sample.due)

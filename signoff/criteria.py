@@ -62,14 +62,24 @@ def _say(text: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page; 1 when the run is not of all features, 2 when there is none."""
-    parser = argparse.ArgumentParser("signoff.criteria", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("run", nargs="?", type=Path, default=ROOT / "reports" / "latest")
+    parser = argparse.ArgumentParser(
+        prog="python -m signoff.criteria", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument(
+        "run",
+        nargs="?",
+        type=Path,
+        default=ROOT / "reports" / "latest",
+        help="a run's folder (default: reports/latest); of all features, on a twin",
+    )
     run = parser.parse_args(arguments).run.resolve()
+    remedy = "Run `make acceptance` first, or name the folder of a whole run."
     try:
         signoff = json.loads((run / "signoff.json").read_text("utf-8"))
-    except OSError as error:
-        message = f"no sign-off to be read: {error}"
-        _say(f"error: {CutoverError(message, remedy='Run `make acceptance` first.')}")
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        problem = f"no sign-off can be read ({said})"
+        _say(f"error: {CutoverError(problem, where=str(run / 'signoff.json'), remedy=remedy)}")
         return 2
     judged = plan_lines.judge_lines(
         plan_lines.read(FEATURES / plan_lines.TABLE),
@@ -78,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     missing = [j.line.line for j in judged if j.verdict == plan_lines.NOT_RUN]
     if missing:
-        _say(f"error: {run.name} is not of all features; not run: {'; '.join(missing)}")
+        _say(f"error: {run.name} is not of all features; not run: {'; '.join(missing)}. {remedy}")
         return 1
     PAGE.write_text(page(judged, f"of run {run.name}"), encoding="utf-8")
     _say(f"{PAGE.relative_to(ROOT)}: of {run.name}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.cluster.inventory import load_inventory
+from fixtures.cluster.inventory import check_files, load_inventory
 from fixtures.cluster.twin.blueprint import DEFAULT_NAME, check_name
 from fixtures.errors import CutoverError
 from signoff.parallel.controller import workers
@@ -51,6 +51,7 @@ def check(config: pytest.Config) -> None:
             _check_workers(config, count)
         if config.option.inventory is not None:
             inventory = load_inventory(config.option.inventory)
+            check_files(config.option.inventory, inventory)
             allowed = config.option.allow_chaos
             if allowed is not None and allowed != inventory.cluster:
                 raise CutoverError(

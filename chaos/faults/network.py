@@ -24,6 +24,18 @@ _MOST_PERCENT: Final = 100.0
 _LOSS_PROBES: Final = 400
 
 
+def _another(nodes: Sequence[str], node: str) -> str:
+    """Return a node that is not `node`: the way to it is broken, and shows that it is."""
+    found = next((name for name in nodes if name != node), None)
+    if found is None:
+        raise BadArgument(
+            f"{node} is the only node of the inventory",
+            where="node",
+            remedy="A network fault needs a second node: add it to the inventory.",
+        )
+    return found
+
+
 def _shut(pattern: str, hook: str, sends: str) -> str:
     """Return the check of a drop: nothing comes through, and the rule has met packets."""
     return (
@@ -107,7 +119,7 @@ class Isolate(Fault):
     def plan(self, view: View) -> Plan:
         """Rules on the interface towards the other nodes, forwarded packets included."""
         node = view.node(self.node)
-        peer = next(name for name in view.nodes if name != node)
+        peer = _another(view.nodes, node)
         address = view.address(peer)
         rules = [
             Rule("in", scripts.not_our_ssh("in"), "RETURN"),
@@ -183,7 +195,7 @@ class Port(Fault):
                 where="port",
                 remedy=f"Choose of {', '.join(map(str, _PORTS))}.",
             )
-        peer = next(name for name in (*view.managers, *view.nodes) if name != node)
+        peer = _another((*view.managers, *view.nodes), node)
         address = view.address(peer)
         rules = [
             Rule(hook, f"-p {protocol} --{end} {self.port}")
@@ -266,7 +278,7 @@ class Bandwidth(Fault):
         node = view.node(self.node)
         if not 8 <= self.kilobits <= 10_000_000:
             raise BadArgument("must be between 8 and 10000000 kbit/s", where="kilobits")
-        peer = next(name for name in view.nodes if name != node)
+        peer = _another(view.nodes, node)
         address = view.address(peer)
         tbf = f"tbf rate {self.kilobits}kbit burst 16kb latency 200ms"
         # 300 packets of 1200 bytes are 360 kB, beyond a bucket of 16 kB below some 100 Mbit/s.

@@ -72,6 +72,7 @@ def test_help_and_list_need_no_cluster(capsys: pytest.CaptureFixture[str]) -> No
         (["inject", "task.kill", "service=x", "--twin", "no-such-twin"], "no-such-twin"),
         (["inject", "task.kill", "service=x", "--inventory", "/none.yml"], "/none.yml"),
         (["status", "--twin", "no-such-twin"], "no-such-twin"),
+        (["status", "--twin", "../Elsewhere"], "cannot name a twin"),
         (["drill", "/none.yml"], "/none.yml"),
     ],
 )

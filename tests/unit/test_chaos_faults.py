@@ -418,6 +418,20 @@ def test_a_service_without_a_task_is_no_target() -> None:
         plan_of("task.kill", {"service": "gone"})
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("network.isolate", {"node": "m1"}),
+        ("network.port", {"node": "m1", "port": "7946"}),
+        ("network.bandwidth", {"node": "m1"}),
+    ],
+)
+def test_a_network_of_one_node_cannot_be_broken(name: str, arguments: dict[str, Any]) -> None:
+    alone = FakeView(roles={"m1": "manager"})
+    with pytest.raises(BadArgument, match="the only node"):
+        catalogue.make(name, arguments).plan(alone)
+
+
 # -- the catalogue ---------------------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,17 @@ from typing import Any
 import pytest
 import yaml
 
-from fixtures.cluster.inventory import Kind, Role, dump_inventory, load_inventory
-from fixtures.errors import CutoverError
+from fixtures.cluster.cluster import Cluster, NoControlPlane
+from fixtures.cluster.inventory import (
+    Kind,
+    Role,
+    check_files,
+    dump_inventory,
+    load_inventory,
+)
+from fixtures.cluster.power import CommandPower
+from fixtures.errors import CutoverError, Unreachable
+from fixtures.yaml_file import UniqueKeys
 
 GOOD: dict[str, Any] = {
     "cluster": "shop",
@@ -87,6 +98,37 @@ def test_what_is_dumped_is_read_back_the_same(folder: Path) -> None:
     assert again == inventory
 
 
+def test_the_inventory_that_the_page_shows_is_read(folder: Path) -> None:
+    page = Path(__file__).parents[2].joinpath("docs/real-servers.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"(?:^    .*\n)+", page, re.MULTILINE)
+    (shown,) = [block for block in blocks if block.lstrip().startswith("cluster:")]
+    inventory = load_inventory(written(folder, textwrap.dedent(shown)))
+    power = inventory.nodes["gmktec"].power
+    assert power is not None
+    assert power.on.endswith("power on")
+    assert power.off.endswith("power off")
+
+
+def test_on_and_off_are_fields_and_true_is_still_a_switch(folder: Path) -> None:
+    text = "{a: on, b: No, c: true, d: FALSE, off: x}"
+    data = yaml.load(text, Loader=UniqueKeys)
+    assert data == {"a": "on", "b": "No", "c": True, "d": False, "off": "x"}
+    assert yaml.safe_load("on") is True, "PyYAML's own loader is as it was"
+
+
+def test_a_file_that_is_not_there_is_named_with_its_field(folder: Path) -> None:
+    data = with_node(identity_file="none") | {"audit": {"stacks": ["shop-stack.yml"]}}
+    path = written(folder, data)
+    inventory = load_inventory(path)
+    with pytest.raises(CutoverError) as caught:
+        check_files(path, inventory)
+    assert f"nodes.m1.identity_file: there is no file {folder / 'none'}" in str(caught.value)
+    assert "audit.stacks.0: " in str(caught.value)
+    (folder / "none").touch()
+    (folder / "shop-stack.yml").touch()
+    check_files(path, inventory)
+
+
 def test_a_dumped_power_command_is_read_back(folder: Path) -> None:
     power = {"off": "ipmitool power off", "on": "ipmitool power on"}
     inventory = load_inventory(written(folder, with_node(power=power)))
@@ -108,12 +150,16 @@ def test_a_dumped_power_command_is_read_back(folder: Path) -> None:
         ),
         pytest.param(with_node(address=""), "nodes.m1.address: ", id="empty address"),
         pytest.param(with_node(address=None), "nodes.m1.address: ", id="no address"),
-        pytest.param(with_node(role=None), "nodes.m1.role: ", id="no role"),
+        pytest.param(with_node(role=None), "nodes.m1.role: is missing", id="no role"),
         pytest.param(with_node(role="boss"), "nodes.m1.role: ", id="unknown role"),
         pytest.param(with_node(ssh_port=0), "nodes.m1.ssh_port: ", id="port too small"),
         pytest.param(with_node(ssh_port=65536), "nodes.m1.ssh_port: ", id="port too great"),
-        pytest.param(with_node(shh_port=22), "nodes.m1.shh_port: ", id="misspelt field"),
-        pytest.param(with_node(labels={"a": True}), "nodes.m1.labels.a: ", id="label not a text"),
+        pytest.param(
+            with_node(shh_port=22), "nodes.m1.shh_port: there is no such", id="misspelt field"
+        ),
+        pytest.param(
+            with_node(labels={"a": True}), "nodes.m1.labels.a: must be text", id="label not a text"
+        ),
         pytest.param(with_node(entry="127.0.0.1:80"), "nodes.m1.entry: must start", id="entry"),
         pytest.param(with_node(power={"off": "x"}), "nodes.m1.power.on: ", id="half a power"),
         pytest.param(with_node(power={"off": "", "on": "x"}), "nodes.m1.power.off: ", id="no off"),
@@ -126,8 +172,8 @@ def test_a_dumped_power_command_is_read_back(folder: Path) -> None:
             "nodes: m1 and w1 have the same address and ssh_port",
             id="two nodes behind one door",
         ),
-        pytest.param("", "a valid dictionary", id="empty file"),
-        pytest.param("- a\n- b\n", "a valid dictionary", id="a list"),
+        pytest.param("", "must be a mapping", id="empty file"),
+        pytest.param("- a\n- b\n", "must be a mapping", id="a list"),
         pytest.param("cluster: [", "is not YAML", id="broken YAML"),
     ],
 )
@@ -145,6 +191,21 @@ def test_all_problems_are_said_at_once(folder: Path) -> None:
     message = refusal(folder, with_node(role="boss", ssh_port=0))
     assert "nodes.m1.role: " in message
     assert "nodes.m1.ssh_port: " in message
+
+
+def test_when_no_manager_answers_there_is_a_remedy(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    inventory = load_inventory(written(folder, GOOD))
+
+    def refuse(*_: object) -> None:
+        raise Unreachable("no ssh connection", where="node m1", remedy="Try: ssh -F it m1")
+
+    with Cluster(inventory, CommandPower(inventory)) as cluster:
+        monkeypatch.setattr(cluster.nodes["m1"], "ask", refuse)
+        with pytest.raises(NoControlPlane, match=r"m1: no ssh connection\. Try: ssh -F it m1"):
+            cluster.snapshot()
 
 
 @pytest.mark.parametrize("port", [1, 65535])

@@ -154,6 +154,14 @@ def test_without_a_run_there_is_a_remedy(
     assert "make acceptance" in capsys.readouterr().out
 
 
+def test_a_sign_off_that_is_damaged_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "signoff.json").write_text('{"criteria":')
+    assert criteria.main([str(tmp_path)]) == 2
+    assert str(tmp_path / "signoff.json") in capsys.readouterr().out
+
+
 def test_a_run_of_a_part_leaves_the_page_as_it_is(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from docker.errors import APIError
 
+from fixtures import folders
 from fixtures.cluster.twin.blueprint import UNDERLAY_COUNT
-from fixtures.cluster.twin.provision import Twin, _free_ports
+from fixtures.cluster.twin.provision import Twin, _free_ports, twins_on_record
 from fixtures.errors import CutoverError
 from tests.unit.chaos_builders import quiet
 
@@ -32,6 +33,16 @@ def test_a_refusal_of_the_engine_names_twin_and_remedy_and_leaves_nothing(
     with quiet(), pytest.raises(CutoverError, match=r"twin refused: .* ambiguous.*make down"):
         twin.up("image")
     assert done == ["removed", "built", "removed"]
+
+
+def test_a_question_about_a_twin_puts_none_on_record(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    asked, standing = folders.cluster_folder("twin-asked"), folders.cluster_folder("twin-stands")
+    assert asked.is_dir()
+    (standing / "inventory.yml").touch()
+    assert twins_on_record() == ["twin-stands"]
 
 
 def test_twins_that_come_up_at_once_never_choose_the_same_port() -> None:

@@ -17,7 +17,7 @@ from verify.audit.located import Located, read
 from verify.audit.words import Image, Words, image, words
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_EXAMPLE: Final = "docs/audit.md says what a stack file needs."
+_EXAMPLE: Final = "Write it as Docker takes it: docker stack config -c FILE says what is wrong."
 
 
 @dataclass(eq=False)
