@@ -11,6 +11,8 @@ import pytest
 from fixtures.cluster.inventory import check_files, load_inventory
 from fixtures.cluster.twin.blueprint import DEFAULT_NAME, check_name
 from fixtures.errors import CutoverError
+from signoff import acceptance
+from signoff.acceptance import Accepted
 from signoff.parallel.controller import workers
 
 #: A worker's twin is NAME-1, and one that is made beside it has a longer name yet.
@@ -39,6 +41,12 @@ def add(parser: pytest.Parser) -> None:
     )
     group.addoption("--reports", type=Path, default=None, metavar="DIR", help="default: reports/")
     group.addoption(
+        "--accept",
+        type=Path,
+        metavar="FILE",
+        help="criteria that someone answers for where this cluster cannot show them",
+    )
+    group.addoption(
         "--seed", type=int, default=None, metavar="N", help="repeat a run's random choices"
     )
 
@@ -47,6 +55,7 @@ def check(config: pytest.Config) -> None:
     """Refuse bad input before anything is touched. Raises `pytest.UsageError`."""
     try:
         check_name(config.option.twin)
+        accepted(config)
         if (count := workers(config)) > 1:
             _check_workers(config, count)
         if config.option.inventory is not None:
@@ -63,6 +72,11 @@ def check(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(2**32)
+
+
+def accepted(config: pytest.Config) -> list[Accepted]:
+    """Return what people answer for. Raises `CutoverError`."""
+    return acceptance.load(config.option.accept) if config.option.accept is not None else []
 
 
 def _check_workers(config: pytest.Config, count: int) -> None:

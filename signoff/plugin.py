@@ -63,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
         command=command,
         complete=_asks_for_all(config),
         features=config.rootpath / "features",
+        accepted=options.accepted(config),
     )
     if not config.option.allure_report_dir:
         config.option.allure_report_dir = str(folder / "allure-results")

@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from signoff import plan_lines
+from signoff.acceptance import Accepted
 from signoff.bdd.collection import feature_names
 from signoff.recorder import Recorder
 from signoff.summary import Signoff
@@ -36,6 +37,7 @@ class Run:
     failed: list[str] = field(default_factory=list)
     complete: bool = True
     features: Path | None = None
+    accepted: list[Accepted] = field(default_factory=list)
 
     def signoff(self) -> Signoff:
         """Sum the run up."""
@@ -54,6 +56,7 @@ class Run:
             not_run=[name for name in self.collected if name not in self.ended],
             failed=self.failed,
             plan=self._plan(),
+            accepted=self.accepted,
         )
 
     def _plan(self) -> list[plan_lines.Judged]:

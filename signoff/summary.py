@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from signoff import acceptance
+from signoff.acceptance import Accepted
 from signoff.measurement import Cause, Measurement, Relation, Verdict
 from signoff.plan_lines import NOT_RUN, Judged, markdown
 from signoff.side_by_side import comparisons, shown
@@ -20,7 +22,7 @@ class Signoff:
 
     `collected` and `ran` are scenario counts; `complete` says whether the run was of all features;
     `not_run` names scenarios that were collected and did not run; `plan` is what that comes to for
-    each line of the plan.
+    each line of the plan; `accepted` is what people answer for where this cluster cannot show it.
     """
 
     cluster: str
@@ -37,20 +39,23 @@ class Signoff:
     not_run: Sequence[str] = ()
     failed: Sequence[str] = ()
     plan: Sequence[Judged] = ()
+    accepted: Sequence[Accepted] = ()
 
     @property
     def ready(self) -> bool:
-        """Whether every criterion of a complete run is met."""
+        """Whether every criterion of a complete run is met, or unproven and accepted."""
         return not self.objections
 
     @property
     def objections(self) -> list[str]:
         """Return what stands between this run and READY."""
         objections = []
-        for verdict in (Verdict.MISSED, Verdict.INCONCLUSIVE, Verdict.UNPROVEN):
+        for verdict in (Verdict.MISSED, Verdict.INCONCLUSIVE):
             count = sum(m.verdict is verdict for m in self.measurements)
             if count:
                 objections.append(f"{count} {verdict}")
+        if left := len(acceptance.open_ones(self.measurements, self.accepted)):
+            objections.append(f"{left} {Verdict.UNPROVEN}")
         if not self.measurements:
             objections.append("nothing was measured")
         if self.failed and not objections:
@@ -68,6 +73,13 @@ class Signoff:
     def headline(self) -> str:
         """READY or NOT READY, with the reason."""
         count = len(self.measurements)
+        unproven = sum(m.verdict is Verdict.UNPROVEN for m in self.measurements)
+        if self.ready and unproven:
+            people = ", ".join(dict.fromkeys(each.by for each in self.accepted))
+            return (
+                f"READY: {count - unproven} of {count} criteria are met, "
+                f"and {unproven} unproven ones accepted by {people}"
+            )
         if self.ready:
             return f"READY: all {count} criteria are met"
         return f"NOT READY: {', '.join(self.objections)} (of {count} criteria)"
@@ -86,6 +98,7 @@ def as_json(signoff: Signoff) -> dict[str, Any]:
             for j in signoff.plan
         ],
         "criteria": [_criterion(m) for m in signoff.measurements],
+        "accepted": [each.model_dump() for each in signoff.accepted],
         "observations": list(signoff.observations),
         "side_by_side": [
             {"thing": table.thing, "ways": table.ways, "measured": table.cells}
@@ -130,6 +143,9 @@ def as_markdown(signoff: Signoff) -> str:
             lines += [
                 f"- **{m.scenario}: {m.criterion}** ({m.verdict}): {_item(m.reason)}" for m in found
             ]
+    if signoff.accepted:
+        lines += ["", "## Accepted without proof", ""]
+        lines += acceptance.markdown(signoff.accepted, signoff.measurements)
     for table in comparisons(signoff.measurements, signoff.observations):
         lines += ["", f"## Side by side: {table.thing}", "", f"| | {' | '.join(table.ways)} |"]
         lines.append(f"| --- |{' --- |' * len(table.ways)}")
