@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from signoff import plan_lines
-from signoff.bdd.collection import feature_names
+from signoff.bdd.collection import features_below
 from signoff.recorder import Recorder
 from signoff.summary import Signoff
 
@@ -60,7 +60,7 @@ class Run:
         if self.features is None or not (table := self.features / plan_lines.TABLE).exists():
             return []
         return plan_lines.judge_lines(
-            plan_lines.read(table), self.recorder.measurements, feature_names(self.features)
+            plan_lines.read(table), self.recorder.measurements, features_below(self.features)
         )
 
 
