@@ -407,6 +407,22 @@ def test_every_way_to_a_database() -> None:
     assert {port for _, port in ways.targets} == {6379}
 
 
+def test_a_database_that_production_does_not_reach_either_proves_nothing() -> None:
+    """As one that listens on another port than it was tried at, beside one that was reached."""
+    cache, db = service("gibd-redis", "data"), service("mysql", "mailcow")
+    tasks = [
+        task(one.name, on="data", addresses={"database": address})
+        for one, address in ((cache, "10.0.0.2"), (db, "10.0.0.3"))
+    ]
+    ways = isolation.doors(view([cache, db], tasks), ["gibd-redis", "mysql"])
+    names = {"gibd-redis": ["10.0.0.2"], "mysql": ["10.0.0.3"]}
+    seen = [{"found": names, "open": [["10.0.0.2", 6379]]}]
+    assert isolation.blind(ways, seen) == ["mysql"]
+    assert isolation.blind(ways, [{"found": {}, "open": []}]) == ["gibd-redis", "mysql"]
+    reached = [*seen, {"found": {}, "open": [["10.0.0.3", 0]]}]
+    assert isolation.blind(ways, reached) == []
+
+
 def test_what_staging_reaches_is_told() -> None:
     found = {"found": {"postgres": ["10.0.0.2"]}, "open": [["10.0.0.2", 5432]]}
     assert isolation.reach_problems("staging_web", found) == [
