@@ -24,6 +24,7 @@ def encrypted(cluster: Cluster, datatable: Any, measure: Any) -> None:
         numbers,
         wire.flags(cluster, networks),
         ports.addresses(cluster),
+        networks=networks,
         esp=capabilities.probe(cluster).esp,
     )
     criterion = "overlay traffic is encrypted on the wire"

@@ -49,7 +49,34 @@ def judged(
 ) -> wire_findings.Judged:
     taps = {"m1": Tap(clear=clear, esp=esp, lost=lost), "w1": Tap({0}, {"192.0.2.1"})}
     arrived = {THERE: came, BACK: True}
-    return wire_findings.judge(arrived, taps, NUMBERS, {"backend": flagged}, ADDRESSES, esp=kernel)
+    return wire_findings.judge(
+        arrived,
+        taps,
+        NUMBERS,
+        {"backend": flagged},
+        ADDRESSES,
+        networks=["backend"],
+        esp=kernel,
+    )
+
+
+def test_a_network_or_a_node_that_nothing_was_sent_through_is_a_doubt() -> None:
+    def doubts(networks: list[str], addresses: dict[str, str]) -> list[str]:
+        taps = {"m1": Tap({0}, {"192.0.2.2"}), "w1": Tap({0}, {"192.0.2.1"})}
+        came = {THERE: True, BACK: True}
+        flagged = {"backend": True}
+        return wire_findings.judge(
+            came, taps, NUMBERS, flagged, addresses, networks=networks, esp=True
+        ).doubts
+
+    assert doubts(["backend"], ADDRESSES) == []
+    assert doubts(["backend", "public"], ADDRESSES) == [
+        "public from m1 to w1: nothing was sent, no task is there on both",
+        "public from w1 to m1: nothing was sent, no task is there on both",
+    ]
+    told = doubts(["backend"], {**ADDRESSES, "w2": "192.0.2.3"})
+    assert len(told) == 4
+    assert all("w2" in one for one in told)
 
 
 def test_what_arrived_unseen_beside_esp_is_encrypted() -> None:
