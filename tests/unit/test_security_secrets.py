@@ -50,6 +50,13 @@ def test_it_is_found_as_it_is_and_encoded(content: str) -> None:
     assert found_in(f"..{content}..".encode(), {SECRET: forms(SECRET)}) == ["db_password"]
 
 
+def test_it_is_found_in_what_the_engine_logs() -> None:
+    """Its driver json-file writes no <, > or & as it is (moby, jsonlogbytes.go)."""
+    printed = Secret("db_password", 'one&two<three>"vier\\fünf')
+    logged = r'{"log":"password one\u0026two\u003cthree\u003e\"vier\\fünf\n","stream":"stdout"}'
+    assert found_in(logged.encode(), {printed: forms(printed)}) == ["db_password"]
+
+
 def test_other_content_does_not_hold_it() -> None:
     other = Secret("other", "Another-password")
     assert found_in(VALUE.encode(), {other: forms(other)}) == []
