@@ -187,6 +187,12 @@ def test_an_outline_s_scenarios_are_called_as_a_run_calls_them(tmp_path: Path) -
     }
 
 
+def test_every_example_of_our_outlines_is_a_scenario_of_its_own() -> None:
+    """Under one name, the first that was measured would speak for all of them."""
+    for file, (_, scenarios) in features_below(FEATURES).items():
+        assert sorted(set(scenarios)) == sorted(scenarios), file
+
+
 def test_the_signoff_shows_the_lines_and_is_not_ready_without_one() -> None:
     good = Judged(line(), "met", 2, "")
     silent = Judged(
