@@ -52,7 +52,7 @@ class Judged:
 
 def read(path: Path) -> list[PlanLine]:
     """Read the table. Raises `KeyError`, `TypeError` when it is not of that shape."""
-    parts: Mapping[str, Sequence[Mapping[str, Any]]] = yaml.safe_load(path.read_text("utf-8"))
+    parts: Mapping[str, Sequence[Mapping[str, Any]]] = yaml.safe_load(path.read_text("utf-8")) or {}
     return [
         PlanLine(
             part,
