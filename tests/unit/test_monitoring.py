@@ -50,7 +50,7 @@ ALL = (target("till", "10.1.0.1"), target("desk", "10.0.0.2"), target("desk", "1
 
 
 def found(seen: Iterable[Target], *, excepted: tuple[str, ...] = ()) -> list[str]:
-    return targets.problems(list(seen), SHOP, excepted=excepted, most_intervals=4)
+    return targets.problems(list(seen), SHOP, excepted=excepted, most_intervals=4, most_seconds=120)
 
 
 def test_a_target_a_task_is_right() -> None:
@@ -98,6 +98,23 @@ def test_a_target_of_nobody_is_found() -> None:
 def test_a_target_that_is_not_fresh_and_up_is_found(changed: dict[str, Any], said: str) -> None:
     (problem,) = found((target("till", "10.0.0.1", **changed), *ALL[1:]))
     assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("interval", "age", "said"),
+    [
+        (3600.0, 3000.0, "was scraped 3000.0 s ago, every 3600 s is due"),
+        (3600.0, 10.0, "is scraped every 3600 s only"),
+        (60.0, 130.0, "was scraped 130.0 s ago"),
+        (60.0, 110.0, None),
+        (120.0, 119.0, None),
+    ],
+)
+def test_an_interval_of_its_own_excuses_no_age(
+    interval: float, age: float, said: str | None
+) -> None:
+    problems = found((target("till", "10.0.0.1", interval=interval, age=age), *ALL[1:]))
+    assert (said is None and problems == []) or said in problems[0]
 
 
 def active(url: str, **changed: Any) -> dict[str, Any]:

@@ -18,13 +18,16 @@ def read_targets(monitoring: Monitoring) -> list[Target]:
     return targets.parse(data, monitoring.now())
 
 
-def scraping(monitoring: Monitoring, excepted: Collection[str], most_intervals: float) -> list[str]:
+def scraping(
+    monitoring: Monitoring, excepted: Collection[str], most_intervals: float, most_seconds: float
+) -> list[str]:
     """Say which services that run are not scraped, or not as themselves."""
     return targets.problems(
         read_targets(monitoring),
         monitoring.cluster.snapshot(),
         excepted=excepted,
         most_intervals=most_intervals,
+        most_seconds=most_seconds,
     )
 
 

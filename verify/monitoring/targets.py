@@ -94,10 +94,11 @@ def problems(
     *,
     excepted: Collection[str] = (),
     most_intervals: float,
+    most_seconds: float,
 ) -> list[str]:
     """Say which services are not scraped, or not as themselves; `excepted` are full names.
 
-    A scrape may be `most_intervals` of its own intervals old.
+    A scrape may be `most_intervals` of its own intervals old, and `most_seconds` whatever they are.
     """
     owners = _owners(snapshot)
     by_service = defaultdict(list)
@@ -114,7 +115,11 @@ def problems(
             found.append(f"{service.name}: no target asks {', '.join(missing)}")
     running = {service.name for service in snapshot.services}
     for target in targets:
-        found += _target_problems(target, owners, running, most_intervals)
+        oldest = min(most_intervals * target.interval, most_seconds)
+        found += _target_problems(target, owners, running, oldest)
+        # A look right after one of its scrapes finds it fresh.
+        if target.interval > most_seconds and target.age is not None and target.age <= oldest:
+            found.append(f"{_named(target)} is scraped every {target.interval:g} s only")
     return found
 
 
@@ -138,9 +143,9 @@ def _unscraped(tasks: Iterable[Task], targets: Sequence[Target], service: str) -
 
 
 def _target_problems(
-    target: Target, owners: Mapping[str, str], running: Collection[str], most_intervals: float
+    target: Target, owners: Mapping[str, str], running: Collection[str], oldest: float
 ) -> list[str]:
-    named = f"target {target.instance} of {target.service or 'no service'}"
+    named = _named(target)
     found = []
     if target.service not in running:
         found.append(f"{named}: the Swarm runs no such service")
@@ -149,10 +154,14 @@ def _target_problems(
         found.append(f"{named} asks {target.asked}, which is {owner or 'nobody'}'s")
     if target.health != "up":
         found.append(f"{named} is {target.health}: {target.error}")
-    if target.age is None or target.age > most_intervals * target.interval:
+    if target.age is None or target.age > oldest:
         age = "never" if target.age is None else f"{target.age:.1f} s ago"
         found.append(f"{named} was scraped {age}, every {target.interval:g} s is due")
     return found
+
+
+def _named(target: Target) -> str:
+    return f"target {target.instance} of {target.service or 'no service'}"
 
 
 def silent(targets: Sequence[Target], samples: Iterable[Sample]) -> list[str]:
