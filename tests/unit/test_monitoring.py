@@ -186,9 +186,27 @@ def test_up_is_not_enough(how: str, samples: list[Sample], said: str | None) -> 
 
 
 def test_containers_that_are_not_seen() -> None:
-    label = targets.SERVICE_LABEL
-    seen = [Sample({label: "shop_till"}, 1), Sample({label: "shop_desk"}, 1), Sample({}, 1)]
-    assert targets.unseen_containers(seen, SHOP) == ["shop_desk: 1 of 2 containers are seen"]
+    label, till = targets.SERVICE_LABEL, "/system.slice/docker-c-shop_till-1-m1.scope"
+
+    def seen(*ids: str) -> list[str]:
+        samples = [Sample({label: "shop_desk", "id": f"/docker/{each}"}, 1) for each in ids]
+        samples += [Sample({label: "shop_till", "id": till}, 1), Sample({}, 1)]
+        return targets.unseen_containers(samples, SHOP)
+
+    first, second = "c-shop_desk-1-m1", "c-shop_desk-2-m2"
+    assert seen(first, second) == []
+    assert seen(first) == ["shop_desk: the container of shop_desk.2 on m2 is not seen"]
+    # One that ended on m1 is still told of, and nothing of m2.
+    assert seen(first, "c-ended") == ["shop_desk: the container of shop_desk.2 on m2 is not seen"]
+
+
+def test_a_task_without_a_container_is_not_seen() -> None:
+    """Every id holds an empty text."""
+    one = snapshot(services=[service("till")], tasks=[task("shop_till", container_id="")])
+    problems = targets.unseen_containers(
+        [Sample({targets.SERVICE_LABEL: "shop_till", "id": "/1"}, 1)], one
+    )
+    assert problems == ["shop_till: the container of shop_till.1 on m1 is not seen"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ so what runs is asked of the Swarm, and each task is looked for among the target
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -191,11 +191,17 @@ def silent(targets: Sequence[Target], samples: Iterable[Sample]) -> list[str]:
 
 
 def unseen_containers(samples: Iterable[Sample], snapshot: Snapshot) -> list[str]:
-    """Say of which services cAdvisor sees fewer containers than the Swarm runs."""
-    seen = Counter(s.labels.get(SERVICE_LABEL, "") for s in samples)
-    found = []
-    for service in snapshot.services:
-        run = len(alive_tasks(snapshot.tasks_of(service.name), snapshot.nodes))
-        if seen[service.name] < run:
-            found.append(f"{service.name}: {seen[service.name]} of {run} containers are seen")
-    return found
+    """Say which tasks' containers no cAdvisor sees as their service's, by the container's id.
+
+    A count would let one that just ended on a node stand for another on a node that nobody watches.
+    """
+    seen: dict[str, str] = defaultdict(str)
+    for sample in samples:
+        seen[sample.labels.get(SERVICE_LABEL, "")] += f"{sample.labels.get('id', '')} "
+    return [
+        f"{service.name}: the container of {task.name} on {snapshot.hostname_of(task.node_id)}"
+        " is not seen"
+        for service in snapshot.services
+        for task in alive_tasks(snapshot.tasks_of(service.name), snapshot.nodes)
+        if not task.container_id or task.container_id not in seen[service.name]
+    ]
