@@ -392,10 +392,26 @@ def test_a_shared_secret_by_name_or_by_value() -> None:
     problems, _ = isolation.secret_problems([named, db], SIDES, {})
     assert problems == ["staging_web has the secret p of s_db"]
     copied = service("web", "staging", secrets=("q",))
-    values = {"staging_web": {"d1"}, "s_db": {"d1"}}
+    values = {"staging_web": ["d1"], "s_db": ["d1"]}
     problems, count = isolation.secret_problems([copied, db], SIDES, values)
     assert problems == ["staging_web has a secret of s_db's under another name"]
     assert count == 2
+
+
+def test_secrets_that_could_not_be_read_are_not_other_ones() -> None:
+    web = service("web", "staging", secrets=("q",))
+    db = service("db", secrets=("p", "p", "r"))
+    none = service("none", replicas=0, secrets=("s",))
+    of = isolation.Sides(SIDES.staging, frozenset({"s_db", "s_none"}))
+
+    def unread(*lines: str) -> list[str]:
+        return isolation.unread([web, db, none], of, isolation.parse_digests(lines))
+
+    # Two secrets may hold the same; a second task has the same files.
+    every = ("staging_web d1 q", "s_db d2 p", "s_db d2 r", "s_db d2 r")
+    assert unread(*every) == []
+    assert unread(*every[1:]) == ["0 of 1 secrets of staging_web"]
+    assert unread("staging_web d1 q", "s_db d2 p", "s_db d2 p") == ["1 of 2 secrets of s_db"]
 
 
 def test_every_way_to_a_database() -> None:

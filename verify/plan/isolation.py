@@ -86,8 +86,20 @@ def secret_problems(
     return problems, count
 
 
-def secret_digests(cluster: Cluster, containers: Iterable[Container]) -> dict[str, set[str]]:
-    """Return full service name → digests of the secrets in its tasks, with a salt of this call's.
+def unread(
+    services: Iterable[Service], of: Sides, values: Mapping[str, Collection[str]]
+) -> list[str]:
+    """Say of which services that run not every secret was read: nothing is known of the others."""
+    return [
+        f"{read} of {wanted} secrets of {service.name}"
+        for service in services
+        if service.name in of.staging | of.production and service.replicas
+        if (read := len(values.get(service.name, ()))) < (wanted := len(set(service.secrets)))
+    ]
+
+
+def secret_digests(cluster: Cluster, containers: Iterable[Container]) -> dict[str, list[str]]:
+    """Return full service name → a digest of each secret in its tasks, with a salt of this call's.
 
     Neither values nor digests are shown or kept.
     """
@@ -103,16 +115,21 @@ def secret_digests(cluster: Cluster, containers: Iterable[Container]) -> dict[st
         script = f"""
 for one in {processes}; do
   for file in /proc/${{one%%:*}}/root/run/secrets/*; do
-    [ -f "$file" ] && echo "${{one#*:}} $({{ echo {salt}; cat "$file"; }} | sha256sum | cut -c1-32)"
+    [ -f "$file" ] && cat "$file" >/dev/null || continue  # the salt alone is a digest, too
+    sum=$({{ echo {salt}; cat "$file"; }} | sha256sum | cut -c1-32)
+    echo "${{one#*:}} $sum ${{file##*/}}"
   done
 done; true"""
         return node.run(script, timeout=_READ_SECONDS).stdout.splitlines()
 
-    found: dict[str, set[str]] = {}
-    for lines in cluster.on_all(look).values():
-        for line in lines:
-            service, digest = line.split(" ", 1)
-            found.setdefault(service, set()).add(digest)
+    return parse_digests(line for lines in cluster.on_all(look).values() for line in lines)
+
+
+def parse_digests(lines: Iterable[str]) -> dict[str, list[str]]:
+    """Read lines of `service digest file`; a file that several tasks have counts once."""
+    found: dict[str, list[str]] = {}
+    for service, digest, _ in sorted({tuple(line.split(" ", 2)) for line in lines}):
+        found.setdefault(service, []).append(digest)
     return found
 
 
