@@ -292,9 +292,14 @@ def test_an_engine_is_known_by_its_answer() -> None:
 
 def test_sockets_belong_to_root_and_its_group() -> None:
     found = {"m1": ["660 root /run/docker.sock", "666 root /x.sock"], "w1": ["660 web /y.sock"]}
-    problems, checked = engine_api.judge_sockets(found)
-    assert checked == 3
+    problems, blind, checked = engine_api.judge_sockets(found)
+    assert (blind, checked) == (["w1"], 3)
     assert [problem.split()[0] for problem in problems] == ["/x.sock", "/y.sock"]
+
+
+def test_a_node_whose_engine_s_socket_is_elsewhere_was_not_looked_at() -> None:
+    good = {"m1": ["660 root /run/docker.sock"], "m2": [], "w1": ["660 root /x/containerd.sock"]}
+    assert engine_api.judge_sockets(good) == ([], ["m2", "w1"], 2)
 
 
 # -- the packet filter -------------------------------------------------------------------------

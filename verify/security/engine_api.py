@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from verify.security.ports import listening
 
 #: Docker's own, without and with TLS.
 PORTS: Final = (2375, 2376)
+SOCKET: Final = "/run/docker.sock"
 _PROBE: Final = Path(__file__).with_name("agents") / "engine_probe.py"
 _SECONDS: Final = 30.0
 
@@ -62,25 +63,33 @@ def _answers(text: str) -> list[str]:
     return [line.removeprefix("answers ") for line in text.splitlines()]
 
 
-def socket_problems(cluster: Cluster) -> tuple[list[str], int]:
-    """Say where others than root and a group may use the engine's socket, and count the sockets."""
-    command = "for s in /run/docker.sock /run/containerd/containerd.sock"
+def socket_problems(cluster: Cluster) -> tuple[list[str], list[str], int]:
+    """Say where others than root and a group may use the engine's socket.
+
+    Returns problems, the nodes where it was not found, and how many sockets were.
+    """
+    command = f"for s in {SOCKET} /run/containerd/containerd.sock"
     command += " /run/docker/containerd/containerd.sock; do"
     command += ' [ -S "$s" ] && stat -c "%a %U %n" "$s"; done; true'
     found = cluster.on_all(lambda node: node.run(command, timeout=15).stdout.splitlines())
     return judge_sockets(found)
 
 
-def judge_sockets(found: Mapping[str, Iterable[str]]) -> tuple[list[str], int]:
-    """Judge lines of `mode owner path` by node."""
+def judge_sockets(found: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str], int]:
+    """Judge lines of `mode owner path` by node: problems, blind nodes, sockets."""
     problems, checked = [], 0
+    blind = [
+        node
+        for node, lines in found.items()
+        if not any(line.endswith(f" {SOCKET}") for line in lines)
+    ]
     for node, lines in found.items():
         for line in lines:
             checked += 1
             mode, owner, path = line.split(None, 2)
             if int(mode, 8) & 0o007 or owner != "root":
                 problems.append(f"{path} on {node} has mode {mode} and belongs to {owner}")
-    return problems, checked
+    return problems, blind, checked
 
 
 def control(node: Node) -> bool:
