@@ -236,6 +236,24 @@ def test_a_secret_elsewhere_or_nowhere_is_found() -> None:
     assert mounts.problems({}, seen) == ([], 0)
 
 
+@pytest.mark.parametrize(
+    ("target", "kind", "problem"),
+    [
+        ("/run/secrets/db_password", "ext4", "has /run/secrets/db_password on ext4, not in memory"),
+        ("/run/secrets", "btrfs", "has /run/secrets on btrfs, not in memory"),
+        ("/run/secrets/scratch", "tmpfs", ""),
+        ("/run/secretsauce", "ext4", ""),
+    ],
+)
+def test_a_file_from_the_disk_is_found_that_no_specification_calls_a_secret(
+    target: str, kind: str, problem: str
+) -> None:
+    line = LINE.replace("/run/secrets/db_password", target)
+    found, checked = mounts.problems({}, mounts.parse(line.format("ro", kind)))
+    assert found == ([f"web.1.abc {problem}"] if problem else [])
+    assert checked == bool(problem)
+
+
 def test_targets_are_those_of_the_specification() -> None:
     spec = {
         "Name": "shop_web",
