@@ -290,6 +290,47 @@ def test_an_engine_is_known_by_its_answer() -> None:
         assert asked(engine, other, "127.0.0.1:1") == f"answers {engine.replace(':', ' ')} plain\n"
 
 
+def test_an_engine_s_own_word_of_its_tcp_addresses_is_taken_wherever_they_are() -> None:
+    """As moby words it: one on a bridge is knocked at in vain from other nodes."""
+    more = "\n         Access to the remote API is equivalent to root access on the host."
+    said = {
+        "m1": [
+            f"WARNING: API is accessible on http://172.17.0.1:2375 without encryption.{more}",
+            "WARNING: No swap limit support",
+        ],
+        "m2": [
+            f"[DEPRECATION NOTICE]: API is accessible on https://[fd00::1]:2376 without TLS"
+            f" client verification.{more}",
+        ],
+        "w1": [
+            f"WARNING: API is accessible on http://{host}:2375 without encryption.{more}"
+            for host in ("127.0.0.1", "localhost", "[::1]")
+        ],
+        "w2": [],
+    }
+    reachable, loopback = engine_api.admitted(said)
+    assert reachable == [
+        "m1 says that it answers at http://172.17.0.1:2375",
+        "m2 says that it answers at https://[fd00::1]:2376",
+    ]
+    assert len(loopback) == 3
+    assert all(each.startswith("w1 says that it answers at http://") for each in loopback)
+
+
+def test_doors_at_addresses_of_a_node_s_own_are_known() -> None:
+    lines = [
+        'LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=1,fd=3))',
+        "LISTEN 0 128 172.17.0.1:2375 0.0.0.0:*",
+        "LISTEN 0 128 172.17.0.1%docker0:99 0.0.0.0:*",
+        "LISTEN 0 128 127.0.0.1:2376 0.0.0.0:*",
+        "LISTEN 0 128 127.0.0.53%lo:53 0.0.0.0:*",
+        "LISTEN 0 128 *:2377 *:*",
+        "LISTEN 0 128 [fe80::1]%eth0:80 [::]:*",
+        "",
+    ]
+    assert ports.bound(lines) == ["172.17.0.1:2375", "172.17.0.1:99"]
+
+
 def test_sockets_belong_to_root_and_its_group() -> None:
     found = {"m1": ["660 root /run/docker.sock", "666 root /x.sock"], "w1": ["660 web /y.sock"]}
     problems, blind, checked = engine_api.judge_sockets(found)
