@@ -7,12 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from fixtures.errors import CannotProve, CutoverError
 from fixtures.stacks import catalogue
 from fixtures.waiting import Pending
 from tests.unit.builders import service, snapshot, task
-from verify.monitoring import alerts, dashboards, promtool, rules, targets
+from verify.monitoring import alerts, dashboards, looks, promtool, rules, targets
 from verify.monitoring.alerts import Wanted
 from verify.monitoring.api import Api, Monitoring, Sample
 from verify.monitoring.promql import metrics_of
@@ -383,6 +384,74 @@ def test_a_rule_s_test_is_of_what_fires() -> None:
     assert 'alertname="A", alertstate="firing"' in text
     assert "eval_time: 5m" in text
     assert "value: 0" in text
+
+
+LOADED: dict[str, Any] = {
+    "groups": [
+        {
+            "name": "expected",
+            "rules": [
+                {"name": "expected_service", "type": "recording", "query": "vector(1)"},
+            ],
+        },
+        {
+            "name": "alerts",
+            "rules": [
+                {
+                    "name": "service_up",
+                    "type": "recording",
+                    "query": "max by (service) (up)",
+                    "labels": {"of": "us"},
+                },
+                {
+                    "name": "ServiceDown",
+                    "type": "alerting",
+                    "query": "expected_service unless service_up",
+                    "duration": 90.5,
+                    "keepFiringFor": 60,
+                    "labels": {"severity": "critical"},
+                    "annotations": {"summary": "$labels"},
+                },
+            ],
+        },
+        {
+            "name": "alerts",
+            "rules": [{"name": "Watchdog", "type": "alerting", "query": "vector(1)"}],
+        },
+    ]
+}
+
+
+def test_loaded_rules_become_a_file_but_for_what_is_awaited() -> None:
+    """What a test's series say is awaited must be all that is."""
+    file = yaml.safe_load(rules.as_file(LOADED))
+    assert len({group["name"] for group in file["groups"]}) == len(file["groups"]) == 2
+    assert [rule for group in file["groups"] for rule in group["rules"]] == [
+        {"record": "service_up", "expr": "max by (service) (up)", "labels": {"of": "us"}},
+        {
+            "alert": "ServiceDown",
+            "expr": "expected_service unless service_up",
+            "for": "90500ms",
+            "keep_firing_for": "60000ms",
+            "labels": {"severity": "critical"},
+        },
+        {"alert": "Watchdog", "expr": "vector(1)", "for": "0ms", "labels": {}},
+    ]
+
+
+@pytest.mark.parametrize("is_twin", [True, False])
+def test_servers_rules_are_tested_and_not_ours(is_twin: bool) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/api/v1/rules"
+        return httpx.Response(200, json={"data": LOADED})
+
+    client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://x")
+    cluster: Any = FakeCluster(is_twin)
+    unused = Api("unused", client)
+    standing = Monitoring(cluster, Api("prometheus", client), *[unused] * 4)
+    text = looks.rules_to_test(standing)
+    assert ("GitLabMirrorFailed" in text) is is_twin
+    assert ("90500ms" in text) is not is_twin
 
 
 class FakeCluster:

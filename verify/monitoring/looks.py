@@ -78,6 +78,16 @@ def plan_rules() -> str:
     return filled(text, catalogue.ON_DEMAND["monitoring"].variables, source="alerts.yml")
 
 
+def rules_to_test(monitoring: Monitoring) -> str:
+    """Return the rules that a test at the plan's times is of: on servers their own, as loaded.
+
+    A twin has loaded shorter times, so there it is the same file with the plan's.
+    """
+    if monitoring.cluster.is_twin:
+        return plan_rules()
+    return rules.as_file(monitoring.prometheus.get("/api/v1/rules")["data"])
+
+
 def tested(
     monitoring: Monitoring, text: str, series: dict[str, str], alert: str, minutes: dict[int, bool]
 ) -> list[str]:
