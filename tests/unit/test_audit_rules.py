@@ -54,6 +54,15 @@ RED_WEB: list[tuple[str, Changes]] = [
         "docker-socket",
         {"volumes": [{"type": "bind", "source": "/run/docker.sock", "target": "/d"}]},
     ),
+    (
+        "docker-socket",
+        {
+            "volumes": ["engine:/s:ro"],
+            "/volumes.engine": {
+                "driver_opts": {"type": "none", "o": "bind,ro", "device": "/var/run/docker.sock"}
+            },
+        },
+    ),
     ("no-health-check", {"healthcheck": None}),
     ("no-health-check", {"healthcheck": {"disable": True}}),
     ("no-health-check", {"healthcheck": {"test": ["NONE"]}}),
@@ -192,6 +201,8 @@ GREEN_WEB: list[tuple[str, Changes]] = [
     ("no-matching-node", {"deploy.placement.constraints": ["node.labels.tier != gpu"]}),
     ("pinned", {"deploy.placement.constraints": ["node.labels.tier==core"], "deploy.mode": "global",
                 "deploy.replicas": None}),
+    ("docker-socket", {"volumes": ["engine:/s"], "/volumes.engine": {
+        "driver_opts": {"type": "nfs", "o": "addr=192.0.2.9", "device": ":/run/docker.sock"}}}),
     ("single-replica", {"deploy.mode": "global", "deploy.replicas": None}),
     ("single-replica", {"deploy.mode": "replicated-job", "deploy.replicas": 1}),
     ("local-volume-moves", {"volumes": ["shared:/data"]}),
