@@ -36,6 +36,9 @@ RED_WEB: list[tuple[str, Changes]] = [
     ("pinned", {"deploy.placement.constraints": ["node.hostname==gmktec"]}),
     ("pinned", {"deploy.placement.constraints": ["node.role != manager"]}),
     ("pinned", {"deploy.placement.constraints": ["node.id == 24ifsmvkjbyhk"]}),
+    ("no-replicas", {"deploy.replicas": 0}),
+    ("no-replicas", {"deploy.replicas": "0"}),
+    ("no-replicas", {"deploy.mode": "replicated", "deploy.replicas": "${N:-0}"}),
     ("single-replica", {"deploy.replicas": 1}),
     ("single-replica", {"deploy.replicas": "1"}),
     ("single-replica", {"deploy.replicas": None}),
@@ -206,6 +209,7 @@ GREEN_WEB: list[tuple[str, Changes]] = [
                 "deploy.replicas": None}),
     ("docker-socket", {"volumes": ["engine:/s"], "/volumes.engine": {
         "driver_opts": {"type": "nfs", "o": "addr=192.0.2.9", "device": ":/run/docker.sock"}}}),
+    ("no-replicas", {"deploy.replicas": "${N:-2}"}),
     ("single-replica", {"deploy.mode": "global", "deploy.replicas": None}),
     ("single-replica", {"deploy.mode": "replicated-job", "deploy.replicas": 1}),
     ("local-volume-moves", {"volumes": ["shared:/data"]}),
