@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from fixtures.errors import CutoverError
 from signoff import plan_lines
-from signoff.bdd.collection import feature_names
+from signoff.bdd.collection import features_below
 from signoff.measurement import Measurement, Verdict
 
 ROOT: Final = Path(__file__).parents[1]
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     judged = plan_lines.judge_lines(
         plan_lines.read(FEATURES / plan_lines.TABLE),
         measurements_of(signoff),
-        feature_names(FEATURES),
+        features_below(FEATURES),
     )
     missing = [j.line.line for j in judged if j.verdict == plan_lines.NOT_RUN]
     if missing:

@@ -52,7 +52,7 @@ class Judged:
 
 def read(path: Path) -> list[PlanLine]:
     """Read the table. Raises `KeyError`, `TypeError` when it is not of that shape."""
-    parts: Mapping[str, Sequence[Mapping[str, Any]]] = yaml.safe_load(path.read_text("utf-8"))
+    parts: Mapping[str, Sequence[Mapping[str, Any]]] = yaml.safe_load(path.read_text("utf-8")) or {}
     return [
         PlanLine(
             part,
@@ -78,33 +78,40 @@ def _proof(text: str | Mapping[str, str]) -> Proof:
 def judge_lines(
     lines: Iterable[PlanLine],
     measurements: Collection[Measurement],
-    feature_names: Mapping[str, str],
+    features: Mapping[str, tuple[str, Sequence[str]]],
 ) -> list[Judged]:
-    """Judge each line by its scenarios' criteria; `feature_names` maps files to Feature names.
+    """Judge each line by its scenarios' criteria; `features`: file → Feature name, scenarios.
 
-    A line of which one proof was not measured at all is not met: it is `NOT_RUN`, unless what was
-    measured already says worse.
+    A line of which one scenario, or one of its criteria, was not measured at all is not met: it is
+    `NOT_RUN`, unless what was measured already says worse.
     """
-    return [_judged(line, measurements, feature_names) for line in lines]
+    return [_judged(line, measurements, features) for line in lines]
 
 
 def _judged(
-    line: PlanLine, measurements: Collection[Measurement], feature_names: Mapping[str, str]
+    line: PlanLine,
+    measurements: Collection[Measurement],
+    features: Mapping[str, tuple[str, Sequence[str]]],
 ) -> Judged:
     found: list[Measurement] = []
     lacks = []
     for proof in line.proved_by:
-        mine = [
+        feature, scenarios = features.get(proof.file, (None, ()))
+        ran = [
             m
             for m in measurements
-            if m.feature == feature_names.get(proof.file)
             # An outline's scenario is named with its example.
-            and (not proof.scenario or m.scenario.startswith(proof.scenario))
-            and (not line.criteria or m.criterion.startswith(line.criteria))
+            if m.feature == feature and m.scenario.startswith(proof.scenario)
         ]
-        found += mine
-        if not mine:
+        wanted = [name for name in scenarios if name.startswith(proof.scenario)]
+        for name in dict.fromkeys(m.scenario for m in ran):
+            found += _of_criteria(line.criteria, [m for m in ran if m.scenario == name])
+        missing = [name for name in wanted if name not in {m.scenario for m in ran}]
+        if not ran or not wanted:
             lacks.append(proof.file)
+        else:
+            lacks += [f"{proof.file}: {name}" for name in dict.fromkeys(missing)]
+    lacks += [c for c in line.criteria if not any(m.criterion.startswith(c) for m in found)]
     for verdict in _WORST_FIRST:
         bad = [m for m in found if m.verdict is verdict]
         if bad and verdict is not Verdict.MET:
@@ -112,6 +119,19 @@ def _judged(
     if lacks or not found:
         return Judged(line, NOT_RUN, len(found), ", ".join(lacks))
     return Judged(line, str(Verdict.MET), len(found), "")
+
+
+def _of_criteria(chosen: tuple[str, ...], scenario: list[Measurement]) -> list[Measurement]:
+    """Return a scenario's measurements of the chosen criteria (all, if none are).
+
+    One that ended before it came to them says why under its own name.
+    """
+    if not chosen:
+        return scenario
+    found = [m for m in scenario if m.criterion.startswith(chosen)]
+    if all(any(m.criterion.startswith(each) for m in found) for each in chosen):
+        return found
+    return found + [m for m in scenario if m.criterion == m.scenario]
 
 
 def markdown(judged: Iterable[Judged]) -> list[str]:

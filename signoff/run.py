@@ -10,7 +10,7 @@ import pytest
 
 from signoff import plan_lines
 from signoff.acceptance import Accepted
-from signoff.bdd.collection import feature_names
+from signoff.bdd.collection import features_below
 from signoff.recorder import Recorder
 from signoff.summary import Signoff
 
@@ -63,7 +63,7 @@ class Run:
         if self.features is None or not (table := self.features / plan_lines.TABLE).exists():
             return []
         return plan_lines.judge_lines(
-            plan_lines.read(table), self.recorder.measurements, feature_names(self.features)
+            plan_lines.read(table), self.recorder.measurements, features_below(self.features)
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from signoff import acceptance
 from signoff.acceptance import Accepted
 from signoff.measurement import Cause, Measurement, Relation, Verdict
-from signoff.plan_lines import NOT_RUN, Judged, markdown
+from signoff.plan_lines import NOT_RUN, TABLE, Judged, markdown
 from signoff.side_by_side import comparisons, shown
 
 _SIGNS = {Relation.AT_MOST: "≤", Relation.AT_LEAST: "≥", Relation.EQUAL: "="}
@@ -62,6 +62,9 @@ class Signoff:
             objections.append(f"{len(self.failed)} scenarios failed")
         if not self.complete:
             objections.append("only a part of the features was run")
+        # READY speaks of the plan, and without its table nothing says what of it was shown.
+        if self.complete and not self.plan:
+            objections.append(f"no line of the plan in features/{TABLE}")
         # A whole run that says nothing of a line: its feature was taken away, or has no criterion.
         if self.complete and (silent := [j for j in self.plan if j.verdict == NOT_RUN]):
             objections.append(f"{len(silent)} lines of the plan not shown")

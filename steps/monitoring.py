@@ -68,7 +68,7 @@ def monitoring(cluster: Cluster) -> Iterator[Monitoring]:
 @then(
     parsers.parse(
         "within {seconds:g} seconds every service that runs is scraped as itself,"
-        " at most {intervals:g} intervals ago, except"
+        " at most {intervals:g} intervals and {oldest:g} seconds ago, except"
     )
 )
 def scraped(
@@ -76,12 +76,13 @@ def scraped(
     monitoring: Monitoring,
     seconds: float,
     intervals: float,
+    oldest: float,
     datatable: Any,
     measure: Any,
 ) -> None:
     """The set of targets is held against the Swarm's own list, task by task."""
     excepted = column(datatable, "service")
-    look = partial(looks.scraping, monitoring, excepted, intervals)
+    look = partial(looks.scraping, monitoring, excepted, intervals, oldest)
     problems = repeated(look, within=seconds, what="every service to be scraped")
     measure.note("targets", len(looks.read_targets(monitoring)), unit="targets")
     checked = len({s.name for s in cluster.snapshot().services} - set(excepted))

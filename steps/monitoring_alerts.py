@@ -180,7 +180,7 @@ def _judge(
 def rule_tested(monitoring: Monitoring, alert: str, datatable: Any, measure: Any) -> None:
     """`promtool test rules`, a value a minute; ` & ` between series, `-` for none at all."""
     cases = rows(datatable, "series", "values", "silent at minute", "fires at minute")
-    text = looks.plan_rules()
+    text = looks.rules_to_test(monitoring)
     problems = []
     for case in cases:
         names, values = case["series"].split(" & "), case["values"].split(" & ")

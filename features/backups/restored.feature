@@ -23,7 +23,7 @@ Feature: Backups restore
 
   # Waits for no job: what a nightly run can do on servers whose next backup is hours away.
   @blocker
-  Scenario Outline: The newest copy restores as it is found
+  Scenario Outline: The newest <source> on the <place> restores as it is found
     Given a twin's <source> has data that <job> copied to the backup host within 4 periods
     Then the newest <source> on the <place> restores on another node, with all it should hold
 

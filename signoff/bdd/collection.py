@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pytest_bdd import scenarios
 
-from signoff.bdd.traps import FeatureTrap, check_feature, count_scenarios, names
+from signoff.bdd.traps import FeatureTrap, check_feature, count_scenarios, filled_names
 
 
 class FeatureFile(pytest.Module):
@@ -85,13 +85,13 @@ def tags_of(path: Path) -> set[str]:
     }
 
 
-def feature_names(folder: Path) -> dict[str, str]:
-    """Return feature file, relative to the folder, → the Feature's name.
+def features_below(folder: Path) -> dict[str, tuple[str, list[str]]]:
+    """Return feature file, relative to the folder, → the Feature's name and its scenarios'.
 
     What is no Gherkin is left out: to collect it is an error that says more.
     """
     found = {}
     for path in sorted(folder.rglob("*.feature")):
         with suppress(FeatureTrap):
-            found[path.relative_to(folder).as_posix()] = names(path)[0]
+            found[path.relative_to(folder).as_posix()] = filled_names(path)
     return found

@@ -63,6 +63,31 @@ def names(path: Path) -> tuple[str, list[str]]:
     return feature.get("name", ""), [scenario["name"] for scenario in _scenarios(feature)]
 
 
+def filled_names(path: Path) -> tuple[str, list[str]]:
+    """Return the feature's name, and its scenarios' as a run has them: an outline's once filled in.
+
+    Raises `FeatureTrap`.
+    """
+    feature = _parsed(path)
+    found: list[str] = []
+    for scenario in _scenarios(feature):
+        examples = [
+            dict(zip(_cells(table["tableHeader"]), _cells(row), strict=True))
+            for table in scenario["examples"]
+            for row in table.get("tableBody", ())
+        ]
+        found += [_filled(scenario["name"], example) for example in examples or [{}]]
+    return feature.get("name", ""), found
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    return [cell["value"] for cell in row["cells"]]
+
+
+def _filled(name: str, example: dict[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda match: example.get(match[1], match[0]), name)
+
+
 def _parsed(path: Path) -> dict[str, Any]:
     try:
         document: Any = Parser().parse(path.read_text(encoding="utf-8"))

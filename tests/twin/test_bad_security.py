@@ -223,7 +223,9 @@ def test_an_encrypted_network_whose_traffic_is_clear_is_missed(
         seen = wire.exchange(cluster, sealed, [sealed])
         flagged = wire.flags(cluster, [sealed])
         assert flagged == {sealed: True}
-        return wire_findings.judge(*seen, flagged, ports.addresses(cluster), esp=esp)
+        return wire_findings.judge(
+            *seen, flagged, ports.addresses(cluster), networks=[sealed], esp=esp
+        )
 
     before = look()
     assert (before.problems, before.doubts) == ([], [])

@@ -179,8 +179,12 @@ def make_project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def feature(project: pytest.Pytester, *scenarios: str, name: str = "shop") -> None:
+    """Write a feature, and a line of the project's plan that it proves."""
     text = f"Feature: {name}\n" + "\n".join(scenarios)
     (project.path / "features" / f"{name}.feature").write_text(text, encoding="utf-8")
+    with (project.path / "features" / "plan.yml").open("a", encoding="utf-8") as plan:
+        plan.write("" if plan.tell() else "The plan:\n")
+        plan.write(f"- {{line: {name}, proved_by: [{name}.feature], broken_by: []}}\n")
 
 
 def scenario(name: str, *steps: str, tags: str = "") -> str:

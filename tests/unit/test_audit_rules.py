@@ -36,6 +36,9 @@ RED_WEB: list[tuple[str, Changes]] = [
     ("pinned", {"deploy.placement.constraints": ["node.hostname==gmktec"]}),
     ("pinned", {"deploy.placement.constraints": ["node.role != manager"]}),
     ("pinned", {"deploy.placement.constraints": ["node.id == 24ifsmvkjbyhk"]}),
+    ("no-replicas", {"deploy.replicas": 0}),
+    ("no-replicas", {"deploy.replicas": "0"}),
+    ("no-replicas", {"deploy.mode": "replicated", "deploy.replicas": "${N:-0}"}),
     ("single-replica", {"deploy.replicas": 1}),
     ("single-replica", {"deploy.replicas": "1"}),
     ("single-replica", {"deploy.replicas": None}),
@@ -53,6 +56,15 @@ RED_WEB: list[tuple[str, Changes]] = [
     (
         "docker-socket",
         {"volumes": [{"type": "bind", "source": "/run/docker.sock", "target": "/d"}]},
+    ),
+    (
+        "docker-socket",
+        {
+            "volumes": ["engine:/s:ro"],
+            "/volumes.engine": {
+                "driver_opts": {"type": "none", "o": "bind,ro", "device": "/var/run/docker.sock"}
+            },
+        },
     ),
     ("no-health-check", {"healthcheck": None}),
     ("no-health-check", {"healthcheck": {"disable": True}}),
@@ -95,6 +107,9 @@ RED_WEB: list[tuple[str, Changes]] = [
     ("plaintext-secret", variable("DB_PASSWORD", "hunter22")),
     ("plaintext-secret", variable("dbPassword", "hunter22")),
     ("plaintext-secret", variable("PGPASSWORD", "hunter22")),
+    ("plaintext-secret", variable("MYSQL_PWD", "hunter22")),
+    ("plaintext-secret", variable("REDISCLI_AUTH", "hunter22")),
+    ("plaintext-secret", variable("SSHPASS", "hunter22")),
     ("plaintext-secret", variable("DB_PASS", "12345678")),
     ("plaintext-secret", variable("JWT_SECRET", "s3cret")),
     ("plaintext-secret", variable("AWS_SECRET_ACCESS_KEY", "abc/def")),
@@ -192,6 +207,9 @@ GREEN_WEB: list[tuple[str, Changes]] = [
     ("no-matching-node", {"deploy.placement.constraints": ["node.labels.tier != gpu"]}),
     ("pinned", {"deploy.placement.constraints": ["node.labels.tier==core"], "deploy.mode": "global",
                 "deploy.replicas": None}),
+    ("docker-socket", {"volumes": ["engine:/s"], "/volumes.engine": {
+        "driver_opts": {"type": "nfs", "o": "addr=192.0.2.9", "device": ":/run/docker.sock"}}}),
+    ("no-replicas", {"deploy.replicas": "${N:-2}"}),
     ("single-replica", {"deploy.mode": "global", "deploy.replicas": None}),
     ("single-replica", {"deploy.mode": "replicated-job", "deploy.replicas": 1}),
     ("local-volume-moves", {"volumes": ["shared:/data"]}),
@@ -234,6 +252,9 @@ GREEN_WEB: list[tuple[str, Changes]] = [
     ("plaintext-secret", variable("AWS_ACCESS_KEY_ID", "name")),
     ("plaintext-secret", variable("KEYCLOAK_URL", "https://sso.example.org/auth")),
     ("plaintext-secret", variable("BYPASS", "x")),
+    ("plaintext-secret", variable("PWD", "data")),
+    ("plaintext-secret", variable("OLDPWD", "data")),
+    ("plaintext-secret", variable("INIT_PWD", "/srv/data")),
     ("plaintext-secret", variable("COMPASS", "x")),
     ("plaintext-secret", variable("PASSENGER_APP_ENV", "production")),
     ("plaintext-secret", variable("ETCD_INITIAL_CLUSTER_TOKEN", "shop")),

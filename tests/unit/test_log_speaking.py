@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fixtures.cluster.machine import Machine
+from fixtures.cluster.ssh import CommandFailed
 from tests.unit.local_machine import LocalConnection
 from verify.logs import speaking
 from verify.logs.speaking import Speaker
@@ -65,6 +66,20 @@ def test_every_output_gets_its_line(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     out, err = process.communicate()
     assert [out.decode(), err.decode()] == [f"{line.text}\n" for line in said.lines]
+
+
+def test_a_node_whose_engine_does_not_answer_is_not_one_without_containers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing would be demanded of it."""
+    docker = tmp_path / "docker"
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    docker.write_text("#!/bin/sh\n")
+    docker.chmod(0o755)
+    assert speaking.speakers(LocalCluster().node("here")) == []  # type: ignore[arg-type]
+    docker.write_text("#!/bin/sh\necho Cannot connect to the Docker daemon >&2; exit 1\n")
+    with pytest.raises(CommandFailed, match="Cannot connect"):
+        speaking.speakers(LocalCluster().node("here"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("at_a_time", "pause"), [(0, 0.0), (2, 0.01)])

@@ -34,7 +34,7 @@ GOOD = Mirror(
     last_successful_update_at=ago(minutes=28),
     last_error="",
 )
-WEB = Project(7, "group/web", "http://gitlab/group/web.git", False, ago(minutes=30), (GOOD,))
+WEB = Project(7, "group/web", "http://gitlab/group/web.git", False, (ago(minutes=30),), (GOOD,))
 
 
 def late(project: Project) -> list[str]:
@@ -53,8 +53,8 @@ def test_a_good_one_has_no_problems() -> None:
 
 def test_nobody_pushed_for_a_month_and_that_is_not_late() -> None:
     idle = with_mirror(last_update_started_at=ago(days=30), last_successful_update_at=ago(days=30))
-    assert late(replace(idle, pushed_at=ago(days=31))) == []
-    assert late(replace(idle, pushed_at=None)) == []
+    assert late(replace(idle, pushes=(ago(days=31),))) == []
+    assert late(replace(idle, pushes=())) == []
 
 
 def test_a_fresh_attempt_does_not_hide_an_old_success() -> None:
@@ -69,7 +69,7 @@ def test_a_fresh_attempt_does_not_hide_an_old_success() -> None:
     assert told == (
         "group/web: failed, last success 2026-11-24 12:00:00 UTC: 13:push to mirror: remote: GH013"
     )
-    assert late(replace(failing, pushed_at=None)) != []
+    assert late(replace(failing, pushes=())) != []
 
 
 @pytest.mark.parametrize("status", ["started", "none", "finished"])
@@ -79,9 +79,29 @@ def test_a_push_that_waits_too_long_is_late_whatever_the_status_says(status: str
         last_update_started_at=ago(hours=3),
         last_successful_update_at=ago(hours=3) if status != "started" else ago(hours=2.5),
     )
-    behind = replace(behind, pushed_at=ago(hours=2))
+    behind = replace(behind, pushes=(ago(hours=2),))
     (told,) = late(replace(behind, mirrors=(replace(behind.mirrors[0], update_status=status),)))
     assert "a push of 7200 s ago" in told or "hangs since 09:00:00" in told
+
+
+@pytest.mark.parametrize("status", ["none", "started", "finished"])
+def test_a_busy_project_whose_mirror_is_dead_is_late(status: str) -> None:
+    """Its newest push is never old."""
+    dead = with_mirror(
+        update_status=status,
+        last_update_started_at=ago(minutes=50) if status == "started" else ago(days=10),
+        last_successful_update_at=ago(days=10),
+    )
+    busy = replace(dead, pushes=tuple(ago(minutes=5 * n) for n in range(1, 100)))
+    (told,) = late(busy)
+    assert "a push of 29700 s ago has not arrived" in told
+    assert not in_flight(busy, NOW, HOUR)
+
+
+def test_pushes_that_arrived_do_not_make_one_that_waits_late() -> None:
+    busy = replace(WEB, pushes=(ago(minutes=1), ago(minutes=30), ago(days=3)))
+    assert late(busy) == []
+    assert busy.waits_since() == ago(minutes=1)
 
 
 def test_a_push_during_an_attempt_counts_as_waiting() -> None:
@@ -89,7 +109,7 @@ def test_a_push_during_an_attempt_counts_as_waiting() -> None:
     during = with_mirror(
         last_update_started_at=ago(minutes=90), last_successful_update_at=ago(minutes=80)
     )
-    assert late(replace(during, pushed_at=ago(minutes=85))) == [
+    assert late(replace(during, pushes=(ago(minutes=85),))) == [
         "group/web: a push of 5100 s ago has not arrived"
     ]
 
@@ -100,9 +120,9 @@ def test_while_an_attempt_runs_the_last_success_counts() -> None:
         last_update_started_at=ago(seconds=2),
         last_successful_update_at=ago(days=3),
     )
-    assert late(replace(running, pushed_at=ago(days=4))) == []
-    assert late(replace(running, pushed_at=ago(minutes=2))) == []
-    assert late(replace(running, pushed_at=ago(hours=2))) != []
+    assert late(replace(running, pushes=(ago(days=4),))) == []
+    assert late(replace(running, pushes=(ago(minutes=2),))) == []
+    assert late(replace(running, pushes=(ago(hours=2),))) != []
 
 
 def test_a_mirror_that_was_set_up_and_never_ran() -> None:
@@ -111,14 +131,12 @@ def test_a_mirror_that_was_set_up_and_never_ran() -> None:
         update_status="none", last_update_started_at=None, last_successful_update_at=None
     )
     assert late(never) == []  # a push of half an hour ago has half an hour left
-    assert late(replace(never, pushed_at=None)) == [
-        "group/web: never succeeded (update_status none)"
-    ]
+    assert late(replace(never, pushes=())) == ["group/web: never succeeded (update_status none)"]
 
 
 def test_a_change_is_excused_only_while_it_waits() -> None:
     assert not in_flight(WEB, NOW, HOUR)
-    waiting = replace(WEB, pushed_at=ago(minutes=1))
+    waiting = replace(WEB, pushes=(ago(minutes=1),))
     assert in_flight(waiting, NOW, HOUR)
     assert not in_flight(waiting, NOW, timedelta(seconds=30))
 

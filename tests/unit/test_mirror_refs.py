@@ -11,7 +11,7 @@ SOURCE = {"refs/heads/main": "a", "refs/heads/dev": "b", "refs/tags/v1": "c"}
 
 
 def project(name: str) -> Project:
-    return Project(1, f"g/{name}", f"gl/{name}", False, None, ())
+    return Project(1, f"g/{name}", f"gl/{name}", False, (), ())
 
 
 def told(copy: Refs | Unread, *, waits: bool = False) -> tuple[list[str], int, int]:

@@ -7,12 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from fixtures.errors import CannotProve, CutoverError
 from fixtures.stacks import catalogue
 from fixtures.waiting import Pending
 from tests.unit.builders import service, snapshot, task
-from verify.monitoring import alerts, dashboards, promtool, rules, targets
+from verify.monitoring import alerts, dashboards, looks, promtool, rules, targets
 from verify.monitoring.alerts import Wanted
 from verify.monitoring.api import Api, Monitoring, Sample
 from verify.monitoring.promql import metrics_of
@@ -50,7 +51,7 @@ ALL = (target("till", "10.1.0.1"), target("desk", "10.0.0.2"), target("desk", "1
 
 
 def found(seen: Iterable[Target], *, excepted: tuple[str, ...] = ()) -> list[str]:
-    return targets.problems(list(seen), SHOP, excepted=excepted, most_intervals=4)
+    return targets.problems(list(seen), SHOP, excepted=excepted, most_intervals=4, most_seconds=120)
 
 
 def test_a_target_a_task_is_right() -> None:
@@ -98,6 +99,23 @@ def test_a_target_of_nobody_is_found() -> None:
 def test_a_target_that_is_not_fresh_and_up_is_found(changed: dict[str, Any], said: str) -> None:
     (problem,) = found((target("till", "10.0.0.1", **changed), *ALL[1:]))
     assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("interval", "age", "said"),
+    [
+        (3600.0, 3000.0, "was scraped 3000.0 s ago, every 3600 s is due"),
+        (3600.0, 10.0, "is scraped every 3600 s only"),
+        (60.0, 130.0, "was scraped 130.0 s ago"),
+        (60.0, 110.0, None),
+        (120.0, 119.0, None),
+    ],
+)
+def test_an_interval_of_its_own_excuses_no_age(
+    interval: float, age: float, said: str | None
+) -> None:
+    problems = found((target("till", "10.0.0.1", interval=interval, age=age), *ALL[1:]))
+    assert (said is None and problems == []) or said in problems[0]
 
 
 def active(url: str, **changed: Any) -> dict[str, Any]:
@@ -169,9 +187,27 @@ def test_up_is_not_enough(how: str, samples: list[Sample], said: str | None) -> 
 
 
 def test_containers_that_are_not_seen() -> None:
-    label = targets.SERVICE_LABEL
-    seen = [Sample({label: "shop_till"}, 1), Sample({label: "shop_desk"}, 1), Sample({}, 1)]
-    assert targets.unseen_containers(seen, SHOP) == ["shop_desk: 1 of 2 containers are seen"]
+    label, till = targets.SERVICE_LABEL, "/system.slice/docker-c-shop_till-1-m1.scope"
+
+    def seen(*ids: str) -> list[str]:
+        samples = [Sample({label: "shop_desk", "id": f"/docker/{each}"}, 1) for each in ids]
+        samples += [Sample({label: "shop_till", "id": till}, 1), Sample({}, 1)]
+        return targets.unseen_containers(samples, SHOP)
+
+    first, second = "c-shop_desk-1-m1", "c-shop_desk-2-m2"
+    assert seen(first, second) == []
+    assert seen(first) == ["shop_desk: the container of shop_desk.2 on m2 is not seen"]
+    # One that ended on m1 is still told of, and nothing of m2.
+    assert seen(first, "c-ended") == ["shop_desk: the container of shop_desk.2 on m2 is not seen"]
+
+
+def test_a_task_without_a_container_is_not_seen() -> None:
+    """Every id holds an empty text."""
+    one = snapshot(services=[service("till")], tasks=[task("shop_till", container_id="")])
+    problems = targets.unseen_containers(
+        [Sample({targets.SERVICE_LABEL: "shop_till", "id": "/1"}, 1)], one
+    )
+    assert problems == ["shop_till: the container of shop_till.1 on m1 is not seen"]
 
 
 @pytest.mark.parametrize(
@@ -348,6 +384,74 @@ def test_a_rule_s_test_is_of_what_fires() -> None:
     assert 'alertname="A", alertstate="firing"' in text
     assert "eval_time: 5m" in text
     assert "value: 0" in text
+
+
+LOADED: dict[str, Any] = {
+    "groups": [
+        {
+            "name": "expected",
+            "rules": [
+                {"name": "expected_service", "type": "recording", "query": "vector(1)"},
+            ],
+        },
+        {
+            "name": "alerts",
+            "rules": [
+                {
+                    "name": "service_up",
+                    "type": "recording",
+                    "query": "max by (service) (up)",
+                    "labels": {"of": "us"},
+                },
+                {
+                    "name": "ServiceDown",
+                    "type": "alerting",
+                    "query": "expected_service unless service_up",
+                    "duration": 90.5,
+                    "keepFiringFor": 60,
+                    "labels": {"severity": "critical"},
+                    "annotations": {"summary": "$labels"},
+                },
+            ],
+        },
+        {
+            "name": "alerts",
+            "rules": [{"name": "Watchdog", "type": "alerting", "query": "vector(1)"}],
+        },
+    ]
+}
+
+
+def test_loaded_rules_become_a_file_but_for_what_is_awaited() -> None:
+    """What a test's series say is awaited must be all that is."""
+    file = yaml.safe_load(rules.as_file(LOADED))
+    assert len({group["name"] for group in file["groups"]}) == len(file["groups"]) == 2
+    assert [rule for group in file["groups"] for rule in group["rules"]] == [
+        {"record": "service_up", "expr": "max by (service) (up)", "labels": {"of": "us"}},
+        {
+            "alert": "ServiceDown",
+            "expr": "expected_service unless service_up",
+            "for": "90500ms",
+            "keep_firing_for": "60000ms",
+            "labels": {"severity": "critical"},
+        },
+        {"alert": "Watchdog", "expr": "vector(1)", "for": "0ms", "labels": {}},
+    ]
+
+
+@pytest.mark.parametrize("is_twin", [True, False])
+def test_servers_rules_are_tested_and_not_ours(is_twin: bool) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/api/v1/rules"
+        return httpx.Response(200, json={"data": LOADED})
+
+    client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://x")
+    cluster: Any = FakeCluster(is_twin)
+    unused = Api("unused", client)
+    standing = Monitoring(cluster, Api("prometheus", client), *[unused] * 4)
+    text = looks.rules_to_test(standing)
+    assert ("GitLabMirrorFailed" in text) is is_twin
+    assert ("90500ms" in text) is not is_twin
 
 
 class FakeCluster:

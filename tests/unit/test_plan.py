@@ -392,10 +392,26 @@ def test_a_shared_secret_by_name_or_by_value() -> None:
     problems, _ = isolation.secret_problems([named, db], SIDES, {})
     assert problems == ["staging_web has the secret p of s_db"]
     copied = service("web", "staging", secrets=("q",))
-    values = {"staging_web": {"d1"}, "s_db": {"d1"}}
+    values = {"staging_web": ["d1"], "s_db": ["d1"]}
     problems, count = isolation.secret_problems([copied, db], SIDES, values)
     assert problems == ["staging_web has a secret of s_db's under another name"]
     assert count == 2
+
+
+def test_secrets_that_could_not_be_read_are_not_other_ones() -> None:
+    web = service("web", "staging", secrets=("q",))
+    db = service("db", secrets=("p", "p", "r"))
+    none = service("none", replicas=0, secrets=("s",))
+    of = isolation.Sides(SIDES.staging, frozenset({"s_db", "s_none"}))
+
+    def unread(*lines: str) -> list[str]:
+        return isolation.unread([web, db, none], of, isolation.parse_digests(lines))
+
+    # Two secrets may hold the same; a second task has the same files.
+    every = ("staging_web d1 q", "s_db d2 p", "s_db d2 r", "s_db d2 r")
+    assert unread(*every) == []
+    assert unread(*every[1:]) == ["0 of 1 secrets of staging_web"]
+    assert unread("staging_web d1 q", "s_db d2 p", "s_db d2 p") == ["1 of 2 secrets of s_db"]
 
 
 def test_every_way_to_a_database() -> None:
@@ -405,6 +421,22 @@ def test_every_way_to_a_database() -> None:
     assert ways.names == ("gibd-redis", "data_gibd-redis", "tasks.gibd-redis")
     assert {address for address, _ in ways.targets} == {"10.0.0.2", "10.0.0.9", "192.0.2.1"}
     assert {port for _, port in ways.targets} == {6379}
+
+
+def test_a_database_that_production_does_not_reach_either_proves_nothing() -> None:
+    """As one that listens on another port than it was tried at, beside one that was reached."""
+    cache, db = service("gibd-redis", "data"), service("mysql", "mailcow")
+    tasks = [
+        task(one.name, on="data", addresses={"database": address})
+        for one, address in ((cache, "10.0.0.2"), (db, "10.0.0.3"))
+    ]
+    ways = isolation.doors(view([cache, db], tasks), ["gibd-redis", "mysql"])
+    names = {"gibd-redis": ["10.0.0.2"], "mysql": ["10.0.0.3"]}
+    seen = [{"found": names, "open": [["10.0.0.2", 6379]]}]
+    assert isolation.blind(ways, seen) == ["mysql"]
+    assert isolation.blind(ways, [{"found": {}, "open": []}]) == ["gibd-redis", "mysql"]
+    reached = [*seen, {"found": {}, "open": [["10.0.0.3", 0]]}]
+    assert isolation.blind(ways, reached) == []
 
 
 def test_what_staging_reaches_is_told() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from signoff import criteria, plan_lines
+from signoff.bdd.collection import features_below
 from signoff.bdd.traps import names
 from signoff.measurement import Measurement, Verdict
 from signoff.plan_lines import Judged, PlanLine, Proof
@@ -78,7 +79,7 @@ def test_the_page_is_made_from_the_table() -> None:
     assert {j.verdict for j in judged} <= {*map(str, Verdict)}
 
 
-NAMES = {"a.feature": "A", "b.feature": "B"}
+FEATURES_OF = {"a.feature": ("A", ["one"]), "b.feature": ("B", ["one"])}
 
 
 def line(*proofs: Proof, criteria: tuple[str, ...] = ()) -> PlanLine:
@@ -103,7 +104,7 @@ def measured(
 )
 def test_the_worst_verdict_is_the_lines(verdicts: list[Verdict], expected: str) -> None:
     (judged,) = plan_lines.judge_lines(
-        [line(Proof("a.feature"))], [measured(v) for v in verdicts], NAMES
+        [line(Proof("a.feature"))], [measured(v) for v in verdicts], FEATURES_OF
     )
     assert judged.verdict == expected
     assert judged.criteria == len(verdicts)
@@ -111,22 +112,85 @@ def test_the_worst_verdict_is_the_lines(verdicts: list[Verdict], expected: str) 
 
 def test_a_line_of_which_half_did_not_run_is_not_met() -> None:
     both = line(Proof("a.feature"), Proof("b.feature"))
-    (judged,) = plan_lines.judge_lines([both], [measured(Verdict.MET)], NAMES)
+    (judged,) = plan_lines.judge_lines([both], [measured(Verdict.MET)], FEATURES_OF)
     assert (judged.verdict, judged.reason) == ("not run", "b.feature")
-    (judged,) = plan_lines.judge_lines([both], [measured(Verdict.MISSED)], NAMES)
+    (judged,) = plan_lines.judge_lines([both], [measured(Verdict.MISSED)], FEATURES_OF)
     assert (judged.verdict, judged.reason) == ("missed", "time: so")
 
 
 def test_a_line_takes_only_its_scenarios_and_criteria() -> None:
     narrow = line(Proof("a.feature", "one"), criteria=("time",))
+    features = {**FEATURES_OF, "a.feature": ("A", ["one [a]", "two"])}
     others = [
         measured(Verdict.MISSED, feature="B"),
         measured(Verdict.MISSED, scenario="two"),
         measured(Verdict.MISSED, criterion="number"),
     ]
     good = measured(Verdict.MET, scenario="one [a]", criterion="time to write")
-    (judged,) = plan_lines.judge_lines([narrow], [*others, good], NAMES)
+    (judged,) = plan_lines.judge_lines([narrow], [*others, good], features)
     assert (judged.verdict, judged.criteria) == ("met", 1)
+
+
+def test_a_line_of_which_one_scenario_did_not_run_is_not_met() -> None:
+    features = {"a.feature": ("A", ["one", "two", "each [x]", "each [y]"])}
+    ran = [measured(Verdict.MET, scenario=name) for name in ("one", "each [x]")]
+    (judged,) = plan_lines.judge_lines([line(Proof("a.feature"))], ran, features)
+    assert (judged.verdict, judged.reason) == ("not run", "a.feature: two, a.feature: each [y]")
+    rest = [measured(Verdict.MET, scenario=name) for name in ("two", "each [y]")]
+    (judged,) = plan_lines.judge_lines([line(Proof("a.feature"))], [*ran, *rest], features)
+    assert judged.verdict == "met"
+
+
+def test_a_line_of_which_one_criterion_was_not_reached_is_not_met() -> None:
+    """As swap is not, when a request failed in the step before."""
+    both = line(Proof("a.feature"), criteria=("memory", "swap"))
+    ran = [measured(Verdict.MET, criterion="memory on x"), measured(Verdict.MISSED)]
+    (judged,) = plan_lines.judge_lines([both], ran, FEATURES_OF)
+    assert (judged.verdict, judged.reason) == ("not run", "swap")
+
+
+def test_a_scenario_that_broke_is_not_hidden_by_the_choice_of_criteria() -> None:
+    features = {"a.feature": ("A", ["one", "two"])}
+    narrow = line(Proof("a.feature"), criteria=("time",))
+    broke = measured(Verdict.INCONCLUSIVE, scenario="two", criterion="two")
+    (judged,) = plan_lines.judge_lines([narrow], [measured(Verdict.MET), broke], features)
+    assert judged.verdict == "inconclusive"
+
+
+def test_a_criterion_that_was_measured_is_not_blamed_for_the_scenario_s_end() -> None:
+    """On a machine without swap the scenario is unproven; its CPU was measured before."""
+    ran = [
+        measured(Verdict.MET, criterion="CPU of x"),
+        measured(Verdict.UNPROVEN, criterion="one"),
+    ]
+    cpu, memory = (line(Proof("a.feature"), criteria=(c,)) for c in ("CPU", "memory"))
+    judged = plan_lines.judge_lines([cpu, memory], ran, FEATURES_OF)
+    assert [j.verdict for j in judged] == ["met", "unproven"]
+
+
+def test_an_outline_s_scenarios_are_called_as_a_run_calls_them(tmp_path: Path) -> None:
+    text = """Feature: F
+  Scenario Outline: Losing <role>
+    Given <role>
+
+    Examples:
+      | role   | n |
+      | leader | 1 |
+      | worker | 2 |
+
+  Scenario: Plain
+    Given x
+"""
+    (tmp_path / "a.feature").write_text(text)
+    assert features_below(tmp_path) == {
+        "a.feature": ("F", ["Losing leader", "Losing worker", "Plain"])
+    }
+
+
+def test_every_example_of_our_outlines_is_a_scenario_of_its_own() -> None:
+    """Under one name, the first that was measured would speak for all of them."""
+    for file, (_, scenarios) in features_below(FEATURES).items():
+        assert sorted(set(scenarios)) == sorted(scenarios), file
 
 
 def test_the_signoff_shows_the_lines_and_is_not_ready_without_one() -> None:

@@ -49,7 +49,34 @@ def judged(
 ) -> wire_findings.Judged:
     taps = {"m1": Tap(clear=clear, esp=esp, lost=lost), "w1": Tap({0}, {"192.0.2.1"})}
     arrived = {THERE: came, BACK: True}
-    return wire_findings.judge(arrived, taps, NUMBERS, {"backend": flagged}, ADDRESSES, esp=kernel)
+    return wire_findings.judge(
+        arrived,
+        taps,
+        NUMBERS,
+        {"backend": flagged},
+        ADDRESSES,
+        networks=["backend"],
+        esp=kernel,
+    )
+
+
+def test_a_network_or_a_node_that_nothing_was_sent_through_is_a_doubt() -> None:
+    def doubts(networks: list[str], addresses: dict[str, str]) -> list[str]:
+        taps = {"m1": Tap({0}, {"192.0.2.2"}), "w1": Tap({0}, {"192.0.2.1"})}
+        came = {THERE: True, BACK: True}
+        flagged = {"backend": True}
+        return wire_findings.judge(
+            came, taps, NUMBERS, flagged, addresses, networks=networks, esp=True
+        ).doubts
+
+    assert doubts(["backend"], ADDRESSES) == []
+    assert doubts(["backend", "public"], ADDRESSES) == [
+        "public from m1 to w1: nothing was sent, no task is there on both",
+        "public from w1 to m1: nothing was sent, no task is there on both",
+    ]
+    told = doubts(["backend"], {**ADDRESSES, "w2": "192.0.2.3"})
+    assert len(told) == 4
+    assert all("w2" in one for one in told)
 
 
 def test_what_arrived_unseen_beside_esp_is_encrypted() -> None:
@@ -263,11 +290,57 @@ def test_an_engine_is_known_by_its_answer() -> None:
         assert asked(engine, other, "127.0.0.1:1") == f"answers {engine.replace(':', ' ')} plain\n"
 
 
+def test_an_engine_s_own_word_of_its_tcp_addresses_is_taken_wherever_they_are() -> None:
+    """As moby words it: one on a bridge is knocked at in vain from other nodes."""
+    more = "\n         Access to the remote API is equivalent to root access on the host."
+    said = {
+        "m1": [
+            f"WARNING: API is accessible on http://172.17.0.1:2375 without encryption.{more}",
+            "WARNING: No swap limit support",
+        ],
+        "m2": [
+            f"[DEPRECATION NOTICE]: API is accessible on https://[fd00::1]:2376 without TLS"
+            f" client verification.{more}",
+        ],
+        "w1": [
+            f"WARNING: API is accessible on http://{host}:2375 without encryption.{more}"
+            for host in ("127.0.0.1", "localhost", "[::1]")
+        ],
+        "w2": [],
+    }
+    reachable, loopback = engine_api.admitted(said)
+    assert reachable == [
+        "m1 says that it answers at http://172.17.0.1:2375",
+        "m2 says that it answers at https://[fd00::1]:2376",
+    ]
+    assert len(loopback) == 3
+    assert all(each.startswith("w1 says that it answers at http://") for each in loopback)
+
+
+def test_doors_at_addresses_of_a_node_s_own_are_known() -> None:
+    lines = [
+        'LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=1,fd=3))',
+        "LISTEN 0 128 172.17.0.1:2375 0.0.0.0:*",
+        "LISTEN 0 128 172.17.0.1%docker0:99 0.0.0.0:*",
+        "LISTEN 0 128 127.0.0.1:2376 0.0.0.0:*",
+        "LISTEN 0 128 127.0.0.53%lo:53 0.0.0.0:*",
+        "LISTEN 0 128 *:2377 *:*",
+        "LISTEN 0 128 [fe80::1]%eth0:80 [::]:*",
+        "",
+    ]
+    assert ports.bound(lines) == ["172.17.0.1:2375", "172.17.0.1:99"]
+
+
 def test_sockets_belong_to_root_and_its_group() -> None:
     found = {"m1": ["660 root /run/docker.sock", "666 root /x.sock"], "w1": ["660 web /y.sock"]}
-    problems, checked = engine_api.judge_sockets(found)
-    assert checked == 3
+    problems, blind, checked = engine_api.judge_sockets(found)
+    assert (blind, checked) == (["w1"], 3)
     assert [problem.split()[0] for problem in problems] == ["/x.sock", "/y.sock"]
+
+
+def test_a_node_whose_engine_s_socket_is_elsewhere_was_not_looked_at() -> None:
+    good = {"m1": ["660 root /run/docker.sock"], "m2": [], "w1": ["660 root /x/containerd.sock"]}
+    assert engine_api.judge_sockets(good) == ([], ["m2", "w1"], 2)
 
 
 # -- the packet filter -------------------------------------------------------------------------

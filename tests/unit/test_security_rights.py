@@ -22,7 +22,7 @@ def bind(source: str) -> list[dict[str, str]]:
 
 def test_an_ordinary_container_has_nothing() -> None:
     volume = [{"Type": "volume", "Source": "/var/lib/docker/volumes/x/_data"}]
-    assert rights.rights_of(details(volume), ORDINARY) == frozenset()
+    assert rights.rights_of(details(volume), ORDINARY, {}) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,24 @@ def test_an_ordinary_container_has_nothing() -> None:
     ],
 )
 def test_what_the_engine_was_told_is_seen(seen: dict[str, Any], right: str) -> None:
-    assert rights.rights_of(seen, ORDINARY) == {right}
+    assert rights.rights_of(seen, ORDINARY, {}) == {right}
+
+
+@pytest.mark.parametrize(
+    ("options", "right"),
+    [
+        ({"type": "none", "o": "bind", "device": "/etc"}, {"mount /etc"}),
+        ({"type": "none", "o": "bind", "device": "/"}, {"Docker socket"}),
+        ({"type": "ext4", "device": "/dev/sda1"}, {"mount /dev/sda1"}),
+        ({"type": "nfs", "o": "addr=192.0.2.1", "device": ":/export"}, set()),
+        ({"type": "tmpfs", "device": "tmpfs"}, set()),
+        (None, set()),
+    ],
+)
+def test_a_volume_that_is_a_folder_of_the_host_is_seen(options: Any, right: set[str]) -> None:
+    mounts = [{"Type": "volume", "Name": "x", "Source": "/var/lib/docker/volumes/x/_data"}]
+    volumes = rights.of_the_host([{"Name": "x", "Options": options}])
+    assert rights.rights_of(details(mounts), ORDINARY, volumes) == right
 
 
 @pytest.mark.parametrize(
@@ -59,7 +76,7 @@ def test_what_the_engine_was_told_is_seen(seen: dict[str, Any], right: str) -> N
     ],
 )
 def test_what_the_kernel_gives_is_seen(process: Process, right: str) -> None:
-    assert rights.rights_of(details(), process) == {right}
+    assert rights.rights_of(details(), process, {}) == {right}
 
 
 def test_the_status_of_processes_is_read() -> None:

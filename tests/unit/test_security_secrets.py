@@ -50,6 +50,13 @@ def test_it_is_found_as_it_is_and_encoded(content: str) -> None:
     assert found_in(f"..{content}..".encode(), {SECRET: forms(SECRET)}) == ["db_password"]
 
 
+def test_it_is_found_in_what_the_engine_logs() -> None:
+    """Its driver json-file writes no <, > or & as it is (moby, jsonlogbytes.go)."""
+    printed = Secret("db_password", 'one&two<three>"vier\\fünf')
+    logged = r'{"log":"password one\u0026two\u003cthree\u003e\"vier\\fünf\n","stream":"stdout"}'
+    assert found_in(logged.encode(), {printed: forms(printed)}) == ["db_password"]
+
+
 def test_other_content_does_not_hold_it() -> None:
     other = Secret("other", "Another-password")
     assert found_in(VALUE.encode(), {other: forms(other)}) == []
@@ -227,6 +234,24 @@ def test_a_secret_elsewhere_or_nowhere_is_found() -> None:
     nowhere, _ = mounts.problems({"shop_web": ["/run/secrets/other"]}, seen)
     assert nowhere == ["web.1.abc has no mount at /run/secrets/other"]
     assert mounts.problems({}, seen) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "problem"),
+    [
+        ("/run/secrets/db_password", "ext4", "has /run/secrets/db_password on ext4, not in memory"),
+        ("/run/secrets", "btrfs", "has /run/secrets on btrfs, not in memory"),
+        ("/run/secrets/scratch", "tmpfs", ""),
+        ("/run/secretsauce", "ext4", ""),
+    ],
+)
+def test_a_file_from_the_disk_is_found_that_no_specification_calls_a_secret(
+    target: str, kind: str, problem: str
+) -> None:
+    line = LINE.replace("/run/secrets/db_password", target)
+    found, checked = mounts.problems({}, mounts.parse(line.format("ro", kind)))
+    assert found == ([f"web.1.abc {problem}"] if problem else [])
+    assert checked == bool(problem)
 
 
 def test_targets_are_those_of_the_specification() -> None:

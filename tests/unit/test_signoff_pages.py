@@ -15,6 +15,7 @@ from load.samples import Sample
 from signoff import allure_files, evidence, folder, report, terminal
 from signoff.measurement import Measurement, Relation, Verdict, judge
 from signoff.outcome import Inconclusive, Missed
+from signoff.plan_lines import Judged, PlanLine
 from signoff.recorder import Measure, Recorder
 from signoff.summary import Signoff, as_json, as_markdown
 from tests.unit.signoff_builders import MET, MISSED, feature, make_project, run
@@ -153,6 +154,7 @@ def signoff(*verdicts: Verdict, **fields: Any) -> Signoff:
         "command": "pytest features",
         "measurements": [criterion(verdict) for verdict in verdicts],
         "complete": True,
+        "plan": [Judged(PlanLine("part", "a line", (), (), ()), "met", 1, "")],
     }
     return Signoff(**{**content, **fields})
 
@@ -181,6 +183,10 @@ ALL = signoff(
         (
             signoff(Verdict.MET, complete=False),
             "NOT READY: only a part of the features was run (of 1 criteria)",
+        ),
+        (
+            signoff(Verdict.MET, plan=[]),
+            "NOT READY: no line of the plan in features/plan.yml (of 1 criteria)",
         ),
         (
             signoff(Verdict.MET, not_run=["x"]),

@@ -27,6 +27,20 @@ def test_a_complete_green_run_is_ready(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*met*time*1.00 ± 0.10 s*", "*READY: all 1 criteria are met*"])
 
 
+@pytest.mark.parametrize("table", [None, "", "# nothing of it is known\n", "{}"])
+def test_a_run_that_knows_no_plan_is_not_ready(project: pytest.Pytester, table: str | None) -> None:
+    """READY speaks of the plan: without its table nobody can say what of it was shown."""
+    feature(project, MET)
+    plan = project.path / "features/plan.yml"
+    if table is None:
+        plan.unlink()
+    else:
+        plan.write_text(table)
+    _, signoff = run(project)
+    assert signoff["ready"] is False
+    assert "no line of the plan in features/plan.yml" in signoff["headline"]
+
+
 ENDINGS = {
     "Then it takes 1 ± 0.1 of 2 seconds": ("met", ""),
     "Then it takes 3 ± 0.1 of 2 seconds": ("missed", "3 ± 0.1"),

@@ -23,7 +23,7 @@ _SECONDS: Final = 60.0
 _SERVICE: Final = '{{index .Config.Labels "com.docker.swarm.service.name"}}'
 # For each running container: id, pid, name, service, and what its two outputs are.
 _LIST: Final = (
-    'ids=$(docker ps --quiet --no-trunc); [ -n "$ids" ] || exit 0; docker inspect --format'
+    'ids=$(docker ps --quiet --no-trunc) || exit; [ -n "$ids" ] || exit 0; docker inspect --format'
     f" '{{{{.Id}}}} {{{{.State.Pid}}}} {{{{.Name}}}} {_SERVICE}' $ids 2>/dev/null"
     " | while read -r id pid name service; do"
     ' echo "$id $pid $name ${service:--} $(readlink /proc/$pid/fd/1 || echo -)'

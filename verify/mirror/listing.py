@@ -27,7 +27,7 @@ class Listing:
 
 
 def read(client: gitlab.Gitlab) -> Listing:
-    """List every project with its mirrors and its last push.
+    """List every project with its mirrors and its last pushes.
 
     Raises `CannotProve` for a token that is no administrator's: it does not see all projects.
     """
@@ -71,13 +71,14 @@ def of_project(client: gitlab.Gitlab, path: str) -> Project:
 
 
 def _project(project: Any) -> Project:
-    pushes = project.events.list(action="pushed", per_page=1, get_all=False)
+    # One page: so many pushes are more than a mirror in time ever has before it.
+    pushes = project.events.list(action="pushed", per_page=PER_PAGE, get_all=False)
     return Project(
         id=int(project.id),
         path=str(project.path_with_namespace),
         url=str(project.http_url_to_repo),
         empty=bool(getattr(project, "empty_repo", False)),
-        pushed_at=_time(pushes[0].created_at) if pushes else None,
+        pushes=tuple(datetime.fromisoformat(push.created_at) for push in pushes),
         mirrors=tuple(_mirror(each) for each in project.remote_mirrors.list(get_all=True)),
     )
 

@@ -42,13 +42,13 @@ class Mirror:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """One project; `pushed_at` is None when GitLab remembers no push."""
+    """One project; `pushes` are the newest that GitLab remembers, in no order."""
 
     id: int
     path: str
     url: str
     empty: bool
-    pushed_at: datetime | None
+    pushes: tuple[datetime, ...]
     mirrors: tuple[Mirror, ...]
 
     @property
@@ -59,14 +59,11 @@ class Project:
     def waits_since(self) -> datetime | None:
         """Return when the oldest change known not to have arrived was pushed, None when none is.
 
-        The newest push stands for it: GitLab's mirror takes everything or fails.
+        Not the newest one: a project that is pushed to every few minutes would never be late.
         """
-        if self.pushed_at is None:
-            return None
         reached = [m.mirrored_all_until for m in self.enabled if m.mirrored_all_until is not None]
-        if reached and max(reached) >= self.pushed_at:
-            return None
-        return self.pushed_at
+        waiting = [at for at in self.pushes if not reached or at > max(reached)]
+        return min(waiting, default=None)
 
 
 def listing_problems(by_page: Sequence[int], by_id: Sequence[int], total: int | None) -> list[str]:

@@ -18,13 +18,16 @@ def read_targets(monitoring: Monitoring) -> list[Target]:
     return targets.parse(data, monitoring.now())
 
 
-def scraping(monitoring: Monitoring, excepted: Collection[str], most_intervals: float) -> list[str]:
+def scraping(
+    monitoring: Monitoring, excepted: Collection[str], most_intervals: float, most_seconds: float
+) -> list[str]:
     """Say which services that run are not scraped, or not as themselves."""
     return targets.problems(
         read_targets(monitoring),
         monitoring.cluster.snapshot(),
         excepted=excepted,
         most_intervals=most_intervals,
+        most_seconds=most_seconds,
     )
 
 
@@ -73,6 +76,16 @@ def plan_rules() -> str:
     """Return the alert rules with the plan's own durations, not a twin's."""
     text = catalogue.config_content("monitoring/alerts.yml").decode()
     return filled(text, catalogue.ON_DEMAND["monitoring"].variables, source="alerts.yml")
+
+
+def rules_to_test(monitoring: Monitoring) -> str:
+    """Return the rules that a test at the plan's times is of: on servers their own, as loaded.
+
+    A twin has loaded shorter times, so there it is the same file with the plan's.
+    """
+    if monitoring.cluster.is_twin:
+        return plan_rules()
+    return rules.as_file(monitoring.prometheus.get("/api/v1/rules")["data"])
 
 
 def tested(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import yaml
 
 from verify.monitoring.promql import metrics_of
 
@@ -33,6 +35,32 @@ def parse(data: Mapping[str, Any]) -> list[Rule]:
         for group in data["groups"]
         for rule in group["rules"]
     ]
+
+
+def as_file(data: Mapping[str, Any]) -> str:
+    """Write what /api/v1/rules says as a file of rules, to be tested.
+
+    Without those that record a constant: what is awaited (`expected_*`) is the test's to say.
+    """
+    groups = [
+        # Files may have groups of one name, a file may not.
+        {"name": f"{number} {group['name']}", "rules": kept}
+        for number, group in enumerate(data["groups"])
+        if (kept := list(_written(group["rules"])))
+    ]
+    return yaml.safe_dump({"groups": groups}, sort_keys=False)
+
+
+def _written(rules: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for rule in rules:
+        more: dict[str, Any] = {"labels": rule.get("labels") or {}}
+        if rule["type"] == "alerting":
+            more["for"] = f"{round(rule.get('duration', 0) * 1000)}ms"
+            if rule.get("keepFiringFor"):
+                more["keep_firing_for"] = f"{round(rule['keepFiringFor'] * 1000)}ms"
+            yield {"alert": rule["name"], "expr": rule["query"], **more}
+        elif metrics_of(rule["query"]):
+            yield {"record": rule["name"], "expr": rule["query"], **more}
 
 
 def problems(rules: Sequence[Rule], alerts: Collection[str]) -> list[str]:

@@ -7,7 +7,7 @@ so what runs is asked of the Swarm, and each task is looked for among the target
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,10 +94,11 @@ def problems(
     *,
     excepted: Collection[str] = (),
     most_intervals: float,
+    most_seconds: float,
 ) -> list[str]:
     """Say which services are not scraped, or not as themselves; `excepted` are full names.
 
-    A scrape may be `most_intervals` of its own intervals old.
+    A scrape may be `most_intervals` of its own intervals old, and `most_seconds` whatever they are.
     """
     owners = _owners(snapshot)
     by_service = defaultdict(list)
@@ -114,7 +115,11 @@ def problems(
             found.append(f"{service.name}: no target asks {', '.join(missing)}")
     running = {service.name for service in snapshot.services}
     for target in targets:
-        found += _target_problems(target, owners, running, most_intervals)
+        oldest = min(most_intervals * target.interval, most_seconds)
+        found += _target_problems(target, owners, running, oldest)
+        # A look right after one of its scrapes finds it fresh.
+        if target.interval > most_seconds and target.age is not None and target.age <= oldest:
+            found.append(f"{_named(target)} is scraped every {target.interval:g} s only")
     return found
 
 
@@ -138,9 +143,9 @@ def _unscraped(tasks: Iterable[Task], targets: Sequence[Target], service: str) -
 
 
 def _target_problems(
-    target: Target, owners: Mapping[str, str], running: Collection[str], most_intervals: float
+    target: Target, owners: Mapping[str, str], running: Collection[str], oldest: float
 ) -> list[str]:
-    named = f"target {target.instance} of {target.service or 'no service'}"
+    named = _named(target)
     found = []
     if target.service not in running:
         found.append(f"{named}: the Swarm runs no such service")
@@ -149,10 +154,14 @@ def _target_problems(
         found.append(f"{named} asks {target.asked}, which is {owner or 'nobody'}'s")
     if target.health != "up":
         found.append(f"{named} is {target.health}: {target.error}")
-    if target.age is None or target.age > most_intervals * target.interval:
+    if target.age is None or target.age > oldest:
         age = "never" if target.age is None else f"{target.age:.1f} s ago"
         found.append(f"{named} was scraped {age}, every {target.interval:g} s is due")
     return found
+
+
+def _named(target: Target) -> str:
+    return f"target {target.instance} of {target.service or 'no service'}"
 
 
 def silent(targets: Sequence[Target], samples: Iterable[Sample]) -> list[str]:
@@ -182,11 +191,17 @@ def silent(targets: Sequence[Target], samples: Iterable[Sample]) -> list[str]:
 
 
 def unseen_containers(samples: Iterable[Sample], snapshot: Snapshot) -> list[str]:
-    """Say of which services cAdvisor sees fewer containers than the Swarm runs."""
-    seen = Counter(s.labels.get(SERVICE_LABEL, "") for s in samples)
-    found = []
-    for service in snapshot.services:
-        run = len(alive_tasks(snapshot.tasks_of(service.name), snapshot.nodes))
-        if seen[service.name] < run:
-            found.append(f"{service.name}: {seen[service.name]} of {run} containers are seen")
-    return found
+    """Say which tasks' containers no cAdvisor sees as their service's, by the container's id.
+
+    A count would let one that just ended on a node stand for another on a node that nobody watches.
+    """
+    seen: dict[str, str] = defaultdict(str)
+    for sample in samples:
+        seen[sample.labels.get(SERVICE_LABEL, "")] += f"{sample.labels.get('id', '')} "
+    return [
+        f"{service.name}: the container of {task.name} on {snapshot.hostname_of(task.node_id)}"
+        " is not seen"
+        for service in snapshot.services
+        for task in alive_tasks(snapshot.tasks_of(service.name), snapshot.nodes)
+        if not task.container_id or task.container_id not in seen[service.name]
+    ]

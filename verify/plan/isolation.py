@@ -86,8 +86,20 @@ def secret_problems(
     return problems, count
 
 
-def secret_digests(cluster: Cluster, containers: Iterable[Container]) -> dict[str, set[str]]:
-    """Return full service name → digests of the secrets in its tasks, with a salt of this call's.
+def unread(
+    services: Iterable[Service], of: Sides, values: Mapping[str, Collection[str]]
+) -> list[str]:
+    """Say of which services that run not every secret was read: nothing is known of the others."""
+    return [
+        f"{read} of {wanted} secrets of {service.name}"
+        for service in services
+        if service.name in of.staging | of.production and service.replicas
+        if (read := len(values.get(service.name, ()))) < (wanted := len(set(service.secrets)))
+    ]
+
+
+def secret_digests(cluster: Cluster, containers: Iterable[Container]) -> dict[str, list[str]]:
+    """Return full service name → a digest of each secret in its tasks, with a salt of this call's.
 
     Neither values nor digests are shown or kept.
     """
@@ -103,25 +115,34 @@ def secret_digests(cluster: Cluster, containers: Iterable[Container]) -> dict[st
         script = f"""
 for one in {processes}; do
   for file in /proc/${{one%%:*}}/root/run/secrets/*; do
-    [ -f "$file" ] && echo "${{one#*:}} $({{ echo {salt}; cat "$file"; }} | sha256sum | cut -c1-32)"
+    [ -f "$file" ] && cat "$file" >/dev/null || continue  # the salt alone is a digest, too
+    sum=$({{ echo {salt}; cat "$file"; }} | sha256sum | cut -c1-32)
+    echo "${{one#*:}} $sum ${{file##*/}}"
   done
 done; true"""
         return node.run(script, timeout=_READ_SECONDS).stdout.splitlines()
 
-    found: dict[str, set[str]] = {}
-    for lines in cluster.on_all(look).values():
-        for line in lines:
-            service, digest = line.split(" ", 1)
-            found.setdefault(service, set()).add(digest)
+    return parse_digests(line for lines in cluster.on_all(look).values() for line in lines)
+
+
+def parse_digests(lines: Iterable[str]) -> dict[str, list[str]]:
+    """Read lines of `service digest file`; a file that several tasks have counts once."""
+    found: dict[str, list[str]] = {}
+    for service, digest, _ in sorted({tuple(line.split(" ", 2)) for line in lines}):
+        found.setdefault(service, []).append(digest)
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """How production's databases might be reached: by these names, at these addresses and ports."""
+    """How production's databases might be reached: by these names, at these addresses and ports.
+
+    `own` are each database's own addresses among the targets.
+    """
 
     names: tuple[str, ...]
     targets: tuple[tuple[str, int], ...]
+    own: Mapping[str, frozenset[tuple[str, int]]]
 
 
 def doors(snapshot: Snapshot, databases: Sequence[str]) -> Doors:
@@ -132,18 +153,19 @@ def doors(snapshot: Snapshot, databases: Sequence[str]) -> Doors:
     """
     names: list[str] = []
     targets: set[tuple[str, int]] = set()
+    own: dict[str, frozenset[tuple[str, int]]] = {}
     hosts = [node.address for node in snapshot.nodes if node.address]
     for database in databases:
         service = snapshot.service_called(database)
         asked = how_asked(service) or Asked(service.name, database, "", 0)
         names += [database, service.name, f"tasks.{database}"]
-        own = {
-            a
-            for t in alive_tasks(snapshot.tasks_of(service.name), snapshot.nodes)
-            for a in t.addresses.values()
-        }
-        targets |= {(address, asked.port) for address in (*own, *service.virtual_addresses, *hosts)}
-    return Doors(tuple(names), tuple(sorted(targets)))
+        tasks = alive_tasks(snapshot.tasks_of(service.name), snapshot.nodes)
+        addresses = {a for t in tasks for a in t.addresses.values()}
+        own[database] = frozenset(
+            (address, asked.port) for address in (*addresses, *service.virtual_addresses)
+        )
+        targets |= {*own[database], *((address, asked.port) for address in hosts)}
+    return Doors(tuple(names), tuple(sorted(targets)), own)
 
 
 def reach(cluster: Cluster, where: Container, ways: Doors) -> dict[str, Any]:
@@ -160,6 +182,16 @@ def reach_problems(service: str, seen: Mapping[str, Any]) -> list[str]:
     return problems + [
         f"{service} connects to {address} port {port}" for address, port in sorted(seen["open"])
     ]
+
+
+def blind(ways: Doors, seen: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the databases that production itself does not find by name or does not reach.
+
+    Of each on its own: one that listens elsewhere than it was tried is out of anybody's reach.
+    """
+    found = {name for one in seen for name in one["found"]}
+    opened = {(address, port) for one in seen for address, port in one["open"]}
+    return [name for name, own in ways.own.items() if name not in found or not own & opened]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +221,7 @@ def tried(cluster: Cluster, of: Sides, databases: Sequence[str]) -> Tried:
         for where, one in zip(inside, seen, strict=False)
         for problem in reach_problems(where.service, one)
     ]
-    theirs = seen[len(inside) :]
-    found = {name for one in theirs for name in one["found"]}
-    open_ports = any(one["open"] for one in theirs)
-    blind = [name for name in databases if name not in found]
-    return Tried(problems, blind if open_ports else [*blind, "any address"], len(inside))
+    return Tried(problems, blind(ways, seen[len(inside) :]), len(inside))
 
 
 def one_a_network(

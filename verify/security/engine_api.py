@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
+
+from docker import DockerClient
 
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.cluster.machine import Machine
 from fixtures.cluster.swarm import alive_tasks
 from fixtures.errors import CutoverError
-from verify.security.ports import listening
+from verify.security.ports import bound, listening
 
 #: Docker's own, without and with TLS.
 PORTS: Final = (2375, 2376)
+SOCKET: Final = "/run/docker.sock"
+#: What an engine says in /info of each of its TCP addresses (moby, daemon/info.go).
+_ADMITTED: Final = re.compile(r"API is accessible on (https?://\S+) without")
 _PROBE: Final = Path(__file__).with_name("agents") / "engine_probe.py"
 _SECONDS: Final = 30.0
 
@@ -28,6 +35,39 @@ def doors(cluster: Cluster, nodes: Mapping[str, str]) -> list[str]:
         for name, address in nodes.items()
         for port in sorted({*PORTS, *heard[name]})
     ]
+
+
+def bridges(cluster: Cluster) -> list[str]:
+    """Return `address:port` of what listens on a single address of any node: a bridge's, say."""
+
+    def look(node: Node) -> list[str]:
+        return bound(node.run("ss -Hltn", timeout=15).stdout.splitlines())
+
+    return sorted({door for found in cluster.on_all(look).values() for door in found})
+
+
+def own_words(cluster: Cluster) -> tuple[list[str], list[str]]:
+    """Ask every engine for what `admitted` reads."""
+
+    def ask(api: DockerClient) -> list[str]:
+        return api.info().get("Warnings") or []
+
+    return admitted(cluster.on_all(lambda node: node.ask(ask)))
+
+
+def admitted(warnings: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
+    """Return the addresses at which engines say they ask for no client's certificate.
+
+    First those that others may reach, whatever a firewall does, then those of the loopback.
+    """
+    reachable: list[str] = []
+    loopback: list[str] = []
+    for node, said in warnings.items():
+        for address in _ADMITTED.findall("\n".join(said)):
+            host = urlsplit(address).hostname or ""
+            inside = host.startswith("127.") or host in ("localhost", "::1")
+            (loopback if inside else reachable).append(f"{node} says that it answers at {address}")
+    return reachable, loopback
 
 
 def answering_from_outside(machine: Machine, knocked: Iterable[str]) -> list[str]:
@@ -62,25 +102,33 @@ def _answers(text: str) -> list[str]:
     return [line.removeprefix("answers ") for line in text.splitlines()]
 
 
-def socket_problems(cluster: Cluster) -> tuple[list[str], int]:
-    """Say where others than root and a group may use the engine's socket, and count the sockets."""
-    command = "for s in /run/docker.sock /run/containerd/containerd.sock"
+def socket_problems(cluster: Cluster) -> tuple[list[str], list[str], int]:
+    """Say where others than root and a group may use the engine's socket.
+
+    Returns problems, the nodes where it was not found, and how many sockets were.
+    """
+    command = f"for s in {SOCKET} /run/containerd/containerd.sock"
     command += " /run/docker/containerd/containerd.sock; do"
     command += ' [ -S "$s" ] && stat -c "%a %U %n" "$s"; done; true'
     found = cluster.on_all(lambda node: node.run(command, timeout=15).stdout.splitlines())
     return judge_sockets(found)
 
 
-def judge_sockets(found: Mapping[str, Iterable[str]]) -> tuple[list[str], int]:
-    """Judge lines of `mode owner path` by node."""
+def judge_sockets(found: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str], int]:
+    """Judge lines of `mode owner path` by node: problems, blind nodes, sockets."""
     problems, checked = [], 0
+    blind = [
+        node
+        for node, lines in found.items()
+        if not any(line.endswith(f" {SOCKET}") for line in lines)
+    ]
     for node, lines in found.items():
         for line in lines:
             checked += 1
             mode, owner, path = line.split(None, 2)
             if int(mode, 8) & 0o007 or owner != "root":
                 problems.append(f"{path} on {node} has mode {mode} and belongs to {owner}")
-    return problems, checked
+    return problems, blind, checked
 
 
 def control(node: Node) -> bool:

@@ -75,7 +75,10 @@ def wanted(cluster: Cluster) -> dict[str, list[str]]:
 
 
 def problems(where: Mapping[str, Sequence[str]], seen: Sequence[Mount]) -> tuple[list[str], int]:
-    """Say which secret is not a read-only file in memory below /run/secrets, and count all seen."""
+    """Say which secret is not a read-only file in memory below /run/secrets, and count all seen.
+
+    What a service mounts there from a disk is one too, whatever its specification calls it.
+    """
     found, checked = [], 0
     by_task: dict[tuple[str, str], dict[str, Mount]] = {}
     for mount in seen:
@@ -92,4 +95,13 @@ def problems(where: Mapping[str, Sequence[str]], seen: Sequence[Mount]) -> tuple
                 found.append(f"{task} has {target} on {at_target.kind}, not in memory")
             elif "ro" not in at_target.options:
                 found.append(f"{task} may write to {target}")
+        more = [
+            mount
+            for mount in mounts.values()
+            if f"{mount.target}/".startswith(f"{FOLDER}/")
+            and mount.kind != "tmpfs"
+            and mount.target not in where.get(service, ())
+        ]
+        checked += len(more)
+        found += [f"{task} has {each.target} on {each.kind}, not in memory" for each in more]
     return found, checked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -145,6 +146,18 @@ def listening(node: Node, kind: str) -> dict[int, str]:
     """Return port → program of what listens on addresses that others reach; `kind` tcp or udp."""
     option = {"tcp": "-Hltnp", "udp": "-Hlunp"}[kind]
     return parse_listeners(node.run(f"ss {option}", timeout=15).stdout.splitlines())
+
+
+def bound(lines: Sequence[str]) -> list[str]:
+    """Return `address:port` of what listens on one IPv4 address only, by lines of `ss -Hltn`.
+
+    As on that of a bridge, where containers of the node get and nobody else. Loopback is left out.
+    """
+    local = [fields[3] for line in lines if len(fields := line.split(None, 5)) >= 5]
+    found = {re.sub(r"%[^:]+", "", each) for each in local if not each.startswith("127.")}
+    return sorted(
+        each for each in found if re.match(r"[\d.]+:\d+$", each) and not each.startswith("0.0.0.0:")
+    )
 
 
 def parse_listeners(lines: Sequence[str]) -> dict[int, str]:

@@ -60,8 +60,12 @@ class Container:
     rights: frozenset[str]
 
 
-def rights_of(details: Mapping[str, Any], process: Process | None) -> frozenset[str]:
+def rights_of(
+    details: Mapping[str, Any], process: Process | None, volumes: Mapping[str, str]
+) -> frozenset[str]:
     """Return what a container has beyond the defaults; `details` as the engine inspects it.
+
+    `volumes`: those of its node that are a path of the host by another name → that path.
 
     The words are those of the feature's table: `root`, `privileged`, `capability NET_ADMIN`,
     `host network`, `Docker socket`, `mount /path`, `device /dev/x`, `no seccomp filter`.
@@ -77,6 +81,8 @@ def rights_of(details: Mapping[str, Any], process: Process | None) -> frozenset[
     for mount in details.get("Mounts") or ():
         if mount.get("Type") == "bind":
             found.add(mount_right(str(mount["Source"])))
+        elif path := volumes.get(str(mount.get("Name"))):
+            found.add(mount_right(path))
     if process is None:
         return frozenset(found)
     if process.uid == 0:
@@ -93,6 +99,15 @@ def mount_right(source: str) -> str:
     if source.endswith(_SOCKETS) or source.rstrip("/") in {p.rstrip("/") for p in _ABOVE_SOCKETS}:
         return "Docker socket"
     return f"mount {source}"
+
+
+def of_the_host(volumes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return volume → path of the host, of those that mount one (`o: bind`, or a disk of its own).
+
+    The engine calls them volumes like any other, with a source below its own folder.
+    """
+    devices = {v["Name"]: str((v.get("Options") or {}).get("device", "")) for v in volumes}
+    return {name: device for name, device in devices.items() if device.startswith("/")}
 
 
 def parse_status(text: str) -> dict[int, Process]:
@@ -117,7 +132,7 @@ def containers(cluster: Cluster) -> list[Container]:
     services = {service.name: service.short_name for service in cluster.snapshot().services}
 
     def read(node: Node) -> list[Container]:
-        every = node.ask(_running)
+        every, volumes = node.ask(_running)
         pids = "\n".join(str(details["State"]["Pid"]) for details in every) + "\n"
         status = parse_status(node.run(_STATUS, stdin=pids.encode(), timeout=_SECONDS).stdout)
         return [
@@ -130,7 +145,7 @@ def containers(cluster: Cluster) -> list[Container]:
                 ),
                 details["Name"].removeprefix("/"),
                 node.name,
-                rights_of(details, status.get(details["State"]["Pid"])),
+                rights_of(details, status.get(details["State"]["Pid"]), volumes),
             )
             for details in every
         ]
@@ -138,8 +153,9 @@ def containers(cluster: Cluster) -> list[Container]:
     return [container for found in cluster.on_all(read).values() for container in found]
 
 
-def _running(api: DockerClient) -> list[dict[str, Any]]:
-    return [api.api.inspect_container(c["Id"]) for c in api.api.containers()]
+def _running(api: DockerClient) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    details = [api.api.inspect_container(c["Id"]) for c in api.api.containers()]
+    return details, of_the_host(api.api.volumes()["Volumes"] or ())
 
 
 def problems(seen: Sequence[Container], allowed: Iterable[Mapping[str, str]]) -> list[str]:

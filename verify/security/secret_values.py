@@ -77,9 +77,15 @@ def forms(secret: Secret) -> frozenset[bytes]:
     for token in _tokens(secret.value):
         raw = token.encode()
         found |= {token, quote(token, safe=""), quote_plus(token), raw.hex()}
-        found.add(json.dumps(token)[1:-1])
+        found |= {json.dumps(token)[1:-1], _as_go_writes(token)}
         found |= {core for offset in range(3) for core in _base64_cores(raw, offset)}
     return frozenset(form.encode() for form in found)
+
+
+def _as_go_writes(token: str) -> str:
+    """As JSON from Go, the engine's logs of containers among it: safe in HTML (encoding/json)."""
+    text = json.dumps(token, ensure_ascii=False)[1:-1]
+    return "".join(f"\\u{ord(c):04x}" if c in "<>&" else c for c in text)
 
 
 def _tokens(value: str) -> Sequence[str]:

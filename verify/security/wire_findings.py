@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 from verify.security.wire import Sent, Tap
 
@@ -25,12 +26,14 @@ def judge(
     flagged: Mapping[str, bool],
     addresses: Mapping[str, str],
     *,
+    networks: Sequence[str],
     esp: bool,
 ) -> Judged:
     """Say what the captures show; `esp`: the kernels can encrypt; `addresses` of the nodes.
 
     Encrypted is a way whose marker arrived, was nowhere in clear where it left, and between whose
-    nodes ESP went; that a network has the option proves nothing.
+    nodes ESP went; that a network has the option proves nothing. One of `networks` through which
+    nothing was sent between two of the nodes is in doubt.
     """
     problems, unproven = [], []
     doubts = [
@@ -39,6 +42,12 @@ def judge(
         if 0 not in tap.clear
     ]
     doubts += [f"the capture on {n} missed {t.lost} frames" for n, t in taps.items() if t.lost]
+    doubts += [
+        f"{network} from {source} to {target}: nothing was sent, no task is there on both"
+        for network in networks
+        for source, target in permutations(addresses, 2)
+        if Sent(network, source, target) not in arrived
+    ]
     for way, came in arrived.items():
         what = f"{way.network} from {way.source} to {way.target}"
         tap = taps[way.source]

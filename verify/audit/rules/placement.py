@@ -30,6 +30,19 @@ def no_matching_node(service: Service, audit: Audit) -> Iterator[Found]:
         yield at(service, service.constraints[0], _FIELD, f"no node has {texts}")
 
 
+@service_rule(
+    "no-replicas",
+    Level.ERROR,
+    Criterion.RUNNING,
+    "no replica is asked for: it is deployed, and runs nowhere",
+    "Ask for one or more, or take the service out of the file.",
+)
+def no_replicas(service: Service, audit: Audit) -> Iterator[Found]:
+    """Swarm calls a service of 0/0 tasks complete."""
+    if service.replicas == 0:
+        yield at(service, "deploy.replicas", "deploy.replicas", "0 replicas: nothing runs")
+
+
 def _pin(service: Service, audit: Audit) -> str | None:
     """Return the only node that a replicated service fits, if there are others it could go to."""
     fitting = audit.fitting(service)

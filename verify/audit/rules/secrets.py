@@ -33,6 +33,8 @@ _ABOUT: Final = {
     "age", "seconds", "hash", "rounds", "count", "limit", "mode", "interval", "scope", "prefix",
     "field", "hint", "size", "bucket", "burst", "rate", "timeout", "encryption",
 }  # fmt: skip
+#: Passwords to their programs (mysql, redis-cli, sshpass), and no word says so.
+_KNOWN: Final = {"MYSQL_PWD", "REDISCLI_AUTH", "SSHPASS"}
 #: Names that sound so and are not: etcd's token tells clusters apart.
 _HARMLESS: Final = {"ETCD_INITIAL_CLUSTER_TOKEN", "PATRONI_ETCD_CLUSTER_TOKEN"}
 _NO_SECRET: Final = re.compile(r"|true|false|yes|no|on|off|none|null|0|1|/[\w./-]+", re.IGNORECASE)
@@ -55,8 +57,8 @@ _REMEDY: Final = (
 
 def sounds_secret(name: str) -> bool:
     """Whether a variable of that name would hold a secret: DB_PASSWORD, not DB_USER or …_FILE."""
-    if name in _HARMLESS:
-        return False
+    if name in _HARMLESS or name in _KNOWN:
+        return name in _KNOWN
     split = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()
     words = [word for word in re.split(r"[^a-z0-9]+", split) if word]
     if not words or words[-1] in _ABOUT or words == ["pw"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from verify.audit.fields import Mount
@@ -27,8 +28,20 @@ _REMOTE: Final = ("nfs", "cifs", "smb", "ceph", "gluster", "fuse", "9p")
 _FOLDER: Final = ("/var/log", "/var/lib/docker", "/var/run", "/")
 
 
+def _as_bound(mount: Mount, service: Service) -> Mount:
+    """Return a volume whose options bind a path of the node as the bind mount that it is."""
+    declared = service.stack.declared("volumes").get(mount.source)
+    options = declared.get("driver_opts") if declared is not None else None
+    how, device = (options.get("o"), options.get("device")) if options is not None else (None, None)
+    if mount.kind != "volume" or how is None or device is None:
+        return mount
+    bound = {"bind", "rbind"} & set(how.text.split(","))
+    return replace(mount, kind="bind", source=device.text) if bound else mount
+
+
 def kept_on_its_node(mount: Mount, service: Service) -> bool:
     """Whether what is mounted is on one node's disk: a local volume, or a folder of the node."""
+    mount = _as_bound(mount, service)
     if mount.kind == "volume":
         return bool(mount.source) and _is_local(service, mount.source)
     return mount.kind == "bind" and not _is_system(mount)
@@ -120,7 +133,7 @@ def data_not_kept(service: Service, audit: Audit) -> Iterator[Found]:
 )
 def docker_socket(service: Service, audit: Audit) -> Iterator[Found]:
     """On a manager it holds the whole Swarm, secrets included."""
-    for mount in service.mounts:
+    for mount in (_as_bound(each, service) for each in service.mounts):
         if posixpath.normpath(mount.source or "-") in SOCKETS:
             how = "read-only, which is no protection" if mount.read_only else "for writing"
             yield at(service, mount.at, "volumes", f"mounts {mount.source} {how}")
