@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import combinations
+from typing import Final
 
 from verify.audit.fields import Port
 from verify.audit.known_images import known
 from verify.audit.rule import Audit, Criterion, Found, Level, at, rule, service_rule
 from verify.audit.rules.volumes import own_data
 from verify.audit.stack import Service
+from verify.audit.words import SHELLS, Words, words
 
 
 @service_rule(
@@ -38,6 +40,40 @@ def no_health_check(service: Service, audit: Audit) -> Iterator[Found]:
         yield at(service, "healthcheck.test", "healthcheck.test", "the health check is NONE")
     elif test is None and (image is None or not image.healthy):
         yield at(service, check, "healthcheck.test", "the health check tests nothing")
+    elif test is not None and _never_fails(_checked(words(test))):
+        yield at(service, test, "healthcheck.test", "the health check cannot fail")
+
+
+def _checked(test: Words) -> str:
+    """Return the script of a health check; of a program without a shell, one that says as much.
+
+    As Docker reads it: a text and CMD-SHELL go to a shell. Empty where nothing can be told.
+    """
+    kind, *rest = test.words or ("",)
+    if test.is_text:
+        return test.script
+    if kind == "CMD-SHELL":
+        return " ".join(rest)
+    program = rest[0].rpartition("/")[2] if rest else ""
+    if program in SHELLS and len(rest) == 3 and re.fullmatch(r"-[a-z]*c", rest[1]):
+        return f"set -e; {rest[2]}" if "e" in rest[1] else rest[2]
+    return program if program in ("true", "echo") else ""
+
+
+#: An end of a script after which its status is 0, whatever came before it.
+_GOOD_END: Final = re.compile(
+    r"(?:\A|\|\||[;\n])\s*(?:(?:/bin/)?true|:|exit 0|echo\b[^;&|()\n]*)\s*\Z"
+)
+#: What may end it earlier, or keep it until its time is over.
+_WAY_OUT: Final = re.compile(
+    r"\b(?:exit|exec|kill|return|while|until)\b|\bset\s+-\w*e|\bset\s+-o\s+errexit"
+)
+
+
+def _never_fails(script: str) -> bool:
+    """Whether a script ends well whatever it finds; in doubt it does not."""
+    end = _GOOD_END.search(script)
+    return end is not None and not _WAY_OUT.search(script[: end.start()])
 
 
 @service_rule(
