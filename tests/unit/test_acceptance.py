@@ -10,6 +10,7 @@ from fixtures.errors import CutoverError
 from signoff import acceptance
 from signoff.acceptance import Accepted
 from signoff.measurement import Measurement, Verdict
+from signoff.plan_lines import Judged, PlanLine
 from signoff.summary import Signoff, as_json, as_markdown
 
 SWAP = Accepted(criterion="it does not swap", reason="These servers have none.", by="A. Engineer")
@@ -20,7 +21,10 @@ def measured(verdict: Verdict, criterion: str = "it does not swap") -> Measureme
 
 
 def signoff(*measurements: Measurement, accepted: tuple[Accepted, ...] = (SWAP,)) -> Signoff:
-    return Signoff("x", "now", 1, "pytest", measurements, complete=True, accepted=accepted)
+    line = Judged(PlanLine("CPU", "CPU < 30 %", (), (), ()), "met", 1, "")
+    return Signoff(
+        *("x", "now", 1, "pytest", measurements), complete=True, plan=[line], accepted=accepted
+    )
 
 
 MET = measured(Verdict.MET, "CPU")
