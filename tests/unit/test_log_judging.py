@@ -31,6 +31,16 @@ def test_lines_that_only_contain_it_are_others() -> None:
     assert found.found == 0
 
 
+def test_a_line_that_became_the_rest_of_another_one_is_found() -> None:
+    """A program without a buffer writes a line's text and its end apart."""
+    glued = replace(entry(LINE), text="cannot reach Lokimark 1")
+    found = judge([LINE], [glued])
+    assert (found.missing, found.found) == ((), 1)
+    elsewhere = replace(glued, labels={**LINE.labels, "container": "web.2.y"})
+    assert judge([LINE], [elsewhere]).missing == (LINE,)
+    assert judge([LINE], [replace(glued, text="mark 11")]).missing == (LINE,)
+
+
 @pytest.mark.parametrize(
     ("labels", "wrong"),
     [

@@ -81,12 +81,19 @@ def judge(written: Sequence[Line], entries: Iterable[Entry]) -> Findings:
     """Hold each written line, which must be unique, against the entries with exactly its text.
 
     Others are passed over: a Loki logs the queries themselves, with the text that they ask for.
+    Save where a container had begun a line of its own, and ours became the rest of it.
     """
     wanted = {line.text: line for line in written}
     copies: defaultdict[str, list[Entry]] = defaultdict(list)
+    others = []
     for entry in entries:
         if entry.text in wanted:
             copies[entry.text].append(entry)
+        else:
+            others.append(entry)
+    for line in written:
+        if line.text not in copies and (glued := [e for e in others if _ends_with(e, line)]):
+            copies[line.text] = glued
     misplaced: Counter[str] = Counter()
     for text, found in copies.items():
         for entry in found:
@@ -105,6 +112,11 @@ def judge(written: Sequence[Line], entries: Iterable[Entry]) -> Findings:
         found=len(copies),
         off=max(off, default=0.0),
     )
+
+
+def _ends_with(entry: Entry, line: Line) -> bool:
+    """Whether `line` is the end of what its own container wrote."""
+    return entry.text.endswith(line.text) and not line.misplaced(entry.labels)
 
 
 def _counted(problems: Mapping[str, int]) -> list[str]:
