@@ -106,7 +106,7 @@ def seen(look: Callable[[], list[str]], *expected: str) -> list[str]:
 
 def test_a_forgotten_service_and_one_scraped_under_another_s_name(monitoring: Monitoring) -> None:
     seen(
-        partial(looks.scraping, monitoring, ["netcheck_netcheck"], 4),
+        partial(looks.scraping, monitoring, ["netcheck_netcheck"], 4, 120),
         f"{FORGOTTEN} runs, and no target is of it",
         "services_ws-trades: no target asks",
         "which is services_ws-company's",

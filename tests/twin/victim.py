@@ -40,4 +40,6 @@ def main(twin: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
+    # A shell's background job has it ignored, and Python would leave it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main(sys.argv[1], int(sys.argv[2]))
