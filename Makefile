@@ -69,7 +69,7 @@ bench: setup ## Measure against floors; one table and reports/bench.json
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: lint
-lint: setup ## ruff (lint and format) and mypy --strict
+lint: setup ## ruff (lint and format) and mypy --strict, of the tests on a twin too
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -69,6 +69,8 @@ def leaky_service(cluster: Cluster, node: Node, secret: Secret) -> Iterator[None
     leader = cluster.leader()
     web = cluster.snapshot().service_called("netcheck").name
 
+    ports: Any = {PORT: (PORT, "tcp", "host")}  # docker-py takes numbers, its stubs do not
+
     def create(api: Any) -> None:
         (known,) = api.api.secrets(filters={"name": secret.name})
         elsewhere = SecretReference(known["ID"], secret.name, filename="/etc/password")
@@ -85,7 +87,7 @@ def leaky_service(cluster: Cluster, node: Node, secret: Secret) -> Iterator[None
             cap_add=["CAP_NET_ADMIN"],
             constraints=[f"node.hostname == {node.name}"],
             restart_policy=RestartPolicy("none"),
-            endpoint_spec=EndpointSpec(mode="dnsrr", ports={PORT: (PORT, "tcp", "host")}),
+            endpoint_spec=EndpointSpec(mode="dnsrr", ports=ports),
         )
 
     def running() -> bool | Pending:
@@ -96,8 +98,9 @@ def leaky_service(cluster: Cluster, node: Node, secret: Secret) -> Iterator[None
         leader.ask(create)
         eventually(running, within=30, what="the leak")
         (task,) = cluster.snapshot().tasks_of(LEAKY)
+        repository, tag = IMAGE.split(":")
         conf = {"Labels": {"password": secret.value}}
-        node.ask(lambda api: api.api.commit(task.container_id, *IMAGE.split(":"), conf=conf))
+        node.ask(lambda api: api.api.commit(task.container_id, repository, tag, conf=conf))
         yield
     finally:
         leader.run(f"docker service rm {LEAKY}", check=False)

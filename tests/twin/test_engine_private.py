@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from docker import DockerClient
@@ -80,8 +81,10 @@ def run_containers(client: DockerClient) -> tuple[set[str], set[str]]:
     """Start one container on the default bridge and one on a network; return bridges and ids."""
     network = client.networks.create("cutover-test")
     for name in ("bridge", "cutover-test"):
-        command, ports = ["/bin/sleep", "1000"], {"80": ("127.0.0.1", None)}
-        client.containers.run("sleep:1", command, detach=True, network=name, ports=ports)
+        ports: Any = {"80": ("127.0.0.1", None)}
+        client.containers.run(
+            "sleep:1", ["/bin/sleep", "1000"], detach=True, network=name, ports=ports
+        )
     own = host.prepare().bridge
     ids = {str(container.id) for container in client.containers.list()}
     assert len(ids) == 2

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from docker import DockerClient
 
@@ -35,7 +36,7 @@ with StandingTwin({NAME!r}, keep=False) as cluster:
 
 def leftovers(client: DockerClient) -> list[str]:
     """Name everything on the engine that belongs to the twin."""
-    label = {"label": f"cutover={NAME}"}
+    label: Any = {"label": f"cutover={NAME}"}
     return [
         *(
             str(c.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fixtures.cluster.cluster import Cluster
 from tests.twin.conftest import Outcome
@@ -99,7 +100,7 @@ def redis_that_loses(cluster: Cluster) -> Iterator[None]:
     snapshot = cluster.snapshot()
     names = [snapshot.service_called(name).name for name in ("gibd-redis", "redis-replica")]
     with redis_connected(cluster, names[0]) as one, redis_connected(cluster, names[1]) as other:
-        rules = one.config_get("save")["save"]
+        rules: Any = one.config_get("save")["save"]
         one.config_set("save", "")
         other.execute_command("REPLICAOF", "NO", "ONE")
         try:
