@@ -98,12 +98,15 @@ class Runner:
         self._drain_requests()
         self._requests = self._bad = 0
         began = time.monotonic()
+        late = 0.0
         for at, number, begins in agenda(self.entries):
-            if reason := self._pass_until(began + at):
+            if reason := self._pass_until(began + late + at):
                 self.journal.action("abort", "", "", time.monotonic(), 0.0, reason)
                 return Outcome("aborted", reason, "system", began=began)
             if begins:
                 self._begin(number)
+                # A fault waits for the steady state; that is not taken from its own time.
+                late = max(late, self._in_force[number].instant.at - began - at)
             else:
                 self.chaos.end(self._in_force.pop(number))
         return Outcome("met", "", began=began)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,8 @@ class FakeChaos:
 
     fails: dict[int, Exception] = field(default_factory=dict)
     heal_fails: Exception | None = None
+    waits: float = 0.0
+    ended: list[float] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     permissions: list[Permission] = field(default_factory=list)
     faults: list[Any] = field(default_factory=list)
@@ -55,8 +58,12 @@ class FakeChaos:
             raise self.fails[number]
         self.told.append(f"begin {number}")
         self.permissions.append(permission)
+        time.sleep(self.waits)
         made = SimpleNamespace(
-            number=number, healed=None, plan=SimpleNamespace(takes_away=frozenset({"hpr"}))
+            number=number,
+            healed=None,
+            instant=Instant(time.monotonic(), 0.0),
+            plan=SimpleNamespace(takes_away=frozenset({"hpr"})),
         )
         self.faults.append(made)
         self.on_event(Event("inject", fault.label, str(number), 1.0, 0.1))
@@ -64,6 +71,7 @@ class FakeChaos:
 
     def end(self, fault: Any) -> None:
         self.told.append(f"end {fault.number}")
+        self.ended.append(time.monotonic())
         fault.healed = Instant(1.0, 0.0)
 
     def heal(self) -> float:
@@ -129,6 +137,13 @@ def test_every_fault_begins_and_ends_in_turn_and_all_is_in_the_journal(tmp_path:
     assert kinds[-1] == "end"
     assert {"request", "steady"} <= set(kinds)
     assert chaos.permissions == [Permission(False, False)] * 2
+
+
+def test_a_fault_that_waited_for_the_steady_state_has_its_time_all_the_same(tmp_path: Path) -> None:
+    chaos = FakeChaos(waits=0.2)
+    run(tmp_path, chaos)
+    lasted = [end - fault.instant.at for fault, end in zip(chaos.faults, chaos.ended, strict=True)]
+    assert min(lasted) >= 0.05
 
 
 def test_what_the_drill_allows_reaches_the_guard(tmp_path: Path) -> None:
