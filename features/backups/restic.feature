@@ -5,7 +5,7 @@ Feature: The same backups by restic
 
   Background:
     Given the plan's services are running
-    And restic takes the backups every 12 seconds
+    And restic takes the backups every 20 seconds
 
   @normal
   Scenario: What restic keeps comes back

@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Final
 
 from fixtures.cluster.cluster import Cluster
-from fixtures.errors import CannotProve, CutoverError
+from fixtures.errors import CannotProve
+from fixtures.waiting import Pending, eventually
 
 _LOG_SECONDS: Final = 15.0
+_RUN_SECONDS: Final = 60.0
 _LOG_LINES: Final = 400
 _LINE: Final = re.compile(r"^(\S+) \S+ (begins: |ended with status (\d+))", re.MULTILINE)
 
@@ -41,14 +43,19 @@ def run_seconds(log: str) -> float | None:
 
 
 def newest_run(cluster: Cluster, job: str) -> float:
-    """Return the seconds of a job's newest successful run. Raises `CutoverError` if it has none."""
+    """Return the seconds of a job's newest successful run. Raises `NeverTrue` if it has none.
+
+    A run's copies are there before it ends: restic's goes on to prune.
+    """
     service = cluster.snapshot().service_called(job).name
     node, task = cluster.a_task(service)
     command = f"docker logs --timestamps --tail {_LOG_LINES} {task.container_id} 2>&1"
-    took = run_seconds(node.run(command, timeout=_LOG_SECONDS).stdout)
-    if took is None:
-        raise CutoverError("no run of it has succeeded", where=f"service {job}")
-    return took
+
+    def look() -> float | Pending:
+        took = run_seconds(node.run(command, timeout=_LOG_SECONDS).stdout)
+        return Pending("no run of it has succeeded") if took is None else took
+
+    return eventually(look, within=_RUN_SECONDS, every=1, what=f"the end of a run of {job}")
 
 
 def room(cluster: Cluster, folder: str, copies: str) -> Room:
