@@ -114,6 +114,9 @@ class Runner:
     def _begin(self, number: int) -> None:
         entry = self.entries[number]
         permission = Permission(self.drill.quorum_may_be_lost, self.drill.several_domains)
+        if not self._in_force:
+            # A manager's return may cost another election: the session's own wait is too short.
+            self._steady_within(self.drill.steady_within)
         progress.say(f"  drill: {entry.fault} {dict(entry.arguments)} for {entry.lasts:g} s")
         self._in_force[number] = self.chaos.begin(
             catalogue.make(entry.fault, entry.arguments), permission

@@ -304,3 +304,17 @@ def test_the_longest_outage_counts_from_the_first_fault(monkeypatch: pytest.Monk
     assert endless.reason == "not served again for good"
     samples[:] = [sample(seq, True) for seq in range(9)]
     assert live.longest_outage(done, "edge") == Waited(0.0, 0.0)  # type: ignore[arg-type]
+
+
+def test_each_fault_waits_for_the_steady_state_as_long_as_the_drill_allows(tmp_path: Path) -> None:
+    looks: list[int] = []
+    chaos = FakeChaos()
+
+    def steady() -> bool | Pending:
+        # Asked before the first, before the first again, and for long before the second.
+        looks.append(len(chaos.told))
+        return Pending("no leader") if looks.count(2) in range(1, 3) else True
+
+    run(tmp_path, chaos, of=drill(steady_within=10), steady=steady)
+    assert looks.count(2) == 3, "the second fault did not wait"
+    assert chaos.told == ["begin 0", "end 0", "begin 1", "end 1", "heal"]
