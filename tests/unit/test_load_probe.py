@@ -128,6 +128,7 @@ def test_a_sound_measurement_is_not_objected_to(seen: Seen) -> None:
     assert findings.objections(seen.probe) == []
 
 
+@pytest.mark.quiet
 def test_each_phase_has_its_own_results(seen: Seen) -> None:
     steady, fault, recovery = findings.by_phase(seen.probe, "refuse")
     assert [r.phase.name for r in (steady, fault, recovery)] == ["steady", "fault", "recovery"]

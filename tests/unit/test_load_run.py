@@ -130,6 +130,7 @@ def test_what_is_not_the_right_answer_is_bad_and_sent_once(tmp_path: Path) -> No
         assert servers[behaviour].asked == (0 if behaviour == "refuse" else each)
 
 
+@pytest.mark.quiet
 def test_more_under_way_than_a_client_has_room_for_fail(
     server: ScriptedServer, tmp_path: Path
 ) -> None:
