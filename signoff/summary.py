@@ -78,7 +78,8 @@ class Signoff:
         count = len(self.measurements)
         unproven = sum(m.verdict is Verdict.UNPROVEN for m in self.measurements)
         if self.ready and unproven:
-            people = ", ".join(dict.fromkeys(each.by for each in self.accepted))
+            used = [a for a in self.accepted if any(a.covers(m) for m in self.measurements)]
+            people = ", ".join(dict.fromkeys(each.by for each in used))
             return (
                 f"READY: {count - unproven} of {count} criteria are met, "
                 f"and {unproven} unproven ones accepted by {people}"

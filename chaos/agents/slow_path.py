@@ -147,7 +147,7 @@ class Queue:
         """Accept whatever the kernel holds, read here or not: closing a queue drops it.
 
         A queue without room passes what comes (fail open), and ids are compared as signed
-        differences: half their range reaches past every packet that is held.
+        differences: a quarter of their range ahead is past every packet that is held.
         """
         self.socket.send(message(CONFIG, self.number, attribute(CFG_MAXLEN, struct.pack("!I", 0))))
         self.accept_up_to((self._newest + (1 << 30)) % (1 << 32))

@@ -64,6 +64,12 @@ def test_what_needs_no_answer_any_more_is_said_and_not_in_the_headline() -> None
     assert "take it out of the file" in as_markdown(met)
 
 
+def test_who_answers_for_nothing_in_this_run_is_not_in_the_headline() -> None:
+    idle = Accepted(criterion="another", reason="It is not there.", by="B. Engineer")
+    headline = signoff(MET, measured(Verdict.UNPROVEN), accepted=(SWAP, idle)).headline
+    assert headline.endswith("accepted by A. Engineer")
+
+
 ENTRY = "accepted:\n  - criterion: a\n    by: me\n    reason: it is so here\n"
 
 
