@@ -8,6 +8,7 @@ import pytest
 
 from fixtures import folders
 from fixtures.cluster.cluster import Cluster
+from fixtures.cluster.twin.blueprint import HEARTBEAT_SECONDS
 from tests.twin.conftest import Outcome
 
 
@@ -30,8 +31,9 @@ def test_losing_the_worker_is_met_within_the_limit(run_features: Callable[..., O
         c for c in outcome.signoff["criteria"] if c["criterion"] == "services run elsewhere"
     )
     assert moved["n"] >= 1, "nothing ran on the node that was lost"
-    # Swarm calls a node down after three heartbeats, and restarts its tasks after 2 s.
-    assert 3 * 3 + 2 < moved["value"] < 60
+    # Swarm calls a node down three heartbeats after the last one it heard, and that may have been
+    # a whole period before the power went: anything faster did not wait for Swarm.
+    assert 2 * HEARTBEAT_SECONDS < moved["value"] < 60
 
 
 def test_an_inventory_is_tested_like_a_twin(
