@@ -8,6 +8,7 @@ from pytest_bdd import given, then
 
 from fixtures.cluster import capabilities
 from fixtures.cluster.cluster import Cluster
+from fixtures.cluster.swarm import alive_tasks
 from fixtures.tables import column, rows
 from verify.discovery import netcheck_service
 from verify.security import engine_api, firewall, ports, wire, wire_findings
@@ -18,14 +19,17 @@ def encrypted(cluster: Cluster, datatable: Any, measure: Any) -> None:
     """Markers between tasks on all nodes, looked for in what their nodes send."""
     networks = column(datatable, "network")
     arrived, taps, numbers = wire.exchange(cluster, netcheck_service(cluster), networks)
+    snapshot = cluster.snapshot()
+    others = wire_findings.others_in_use(alive_tasks(snapshot.tasks, snapshot.nodes), networks)
     judged = wire_findings.judge(
         arrived,
         taps,
         numbers,
-        wire.flags(cluster, networks),
+        wire.flags(cluster, [*networks, *others]),
         ports.addresses(cluster),
         networks=networks,
         esp=capabilities.probe(cluster).esp,
+        others=others,
     )
     criterion = "overlay traffic is encrypted on the wire"
     if judged.doubts and not judged.problems:

@@ -79,6 +79,42 @@ def test_a_network_or_a_node_that_nothing_was_sent_through_is_a_doubt() -> None:
     assert all("w2" in one for one in told)
 
 
+def test_networks_that_nobody_listed_count_where_they_leave_a_node() -> None:
+    def used(*networks: str) -> dict[str, str]:
+        return dict.fromkeys(networks, "10.9.0.9")
+
+    tasks = [
+        task("shop_api", on="m1", addresses=used("backend", "side", "ingress")),
+        task("shop_db", on="w1", addresses=used("backend", "side", "ingress")),
+        task("shop_a", on="w1", addresses=used("alone")),
+        task("shop_b", on="w1", addresses=used("alone")),
+    ]
+    others = wire_findings.others_in_use(tasks, ["backend"])
+    assert others == {"side": ("shop_api", "shop_db")}
+
+    def found(flagged: bool, kernel: bool) -> wire_findings.Judged:
+        taps = {"m1": Tap({0}, {"192.0.2.2"}), "w1": Tap({0}, {"192.0.2.1"})}
+        return wire_findings.judge(
+            {THERE: True, BACK: True},
+            taps,
+            NUMBERS,
+            {"backend": True, "side": flagged},
+            ADDRESSES,
+            networks=["backend"],
+            esp=kernel,
+            others=others,
+        )
+
+    in_clear = ["side, that shop_api, shop_db use, is not encrypted by its options"]
+    assert found(False, True).problems == in_clear
+    assert found(False, False).unproven == in_clear
+    untried = found(True, True)
+    assert (untried.problems, untried.unproven) == ([], [])
+    assert untried.doubts == [
+        "side, that shop_api, shop_db use, was not tried: add it to the table"
+    ]
+
+
 def test_what_arrived_unseen_beside_esp_is_encrypted() -> None:
     found = judged(clear={0}, esp={"192.0.2.2"}, flagged=True, kernel=True)
     assert (found.problems, found.doubts, found.unproven, found.checked) == ([], [], [], 2)

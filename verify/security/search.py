@@ -14,20 +14,25 @@ from fixtures.errors import CutoverError
 from verify.security.secret_values import Secret, forms
 
 _SECONDS: Final = 60.0
-# The patterns lie in memory (/dev/shm) for as long as the search runs. The control is a file that
-# holds a pattern of its own: a search that does not find it finds nothing.
+_CONTROLS: Final = frozenset({"control", "control.gz"})
+# The patterns lie in memory (/dev/shm) for as long as the search runs. The controls are a file that
+# holds a pattern of its own and the same compressed, as rotated logs are: a search that does not
+# find both finds nothing.
 _SEARCH: Final = """
 umask 077
 place=$(mktemp -d /dev/shm/cutover-search.XXXXXX) || exit 3
 trap 'rm -rf "$place"' EXIT HUP INT TERM
 cat >"$place/patterns"
 tail -n 1 "$place/patterns" >"$place/control"
+gzip -c "$place/control" >"$place/control.gz"
 { @LIST@
 } >"$place/files" 2>/dev/null
 echo "searched $(tr -cd '\\0' <"$place/files" | wc -c)"
-printf '%s\\0' "$place/control" >>"$place/files"
-xargs -0 -r -a "$place/files" grep -lasF -f "$place/patterns" -- |
-  sed "s|^$place/|found |;t;s/^/found /"
+printf '%s\\0' "$place/control" "$place/control.gz" >>"$place/files"
+{ xargs -0 -r -a "$place/files" grep -lasF -f "$place/patterns" --
+  grep -z '\\.gz$' "$place/files" | xargs -0 -r -n 1 sh -c '
+    zcat -- "$1" 2>/dev/null | grep -aqF -f "$0" && echo "$1"' "$place/patterns"
+} | sed "s|^$place/|found |;t;s/^/found /"
 exit 0
 """
 
@@ -103,6 +108,6 @@ def _grep(machine: Machine, listing: str, patterns: frozenset[bytes]) -> tuple[l
     )
     first, *found = done.stdout.splitlines()
     paths = [line.removeprefix("found ") for line in found]
-    if "control" not in paths:
+    if not _CONTROLS.issubset(paths):
         raise CutoverError("the search does not find its own control", where=machine.name)
-    return [path for path in paths if path != "control"], int(first.removeprefix("searched "))
+    return [path for path in paths if path not in _CONTROLS], int(first.removeprefix("searched "))

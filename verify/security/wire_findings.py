@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
+from typing import Final
 
+from fixtures.cluster.swarm import Task
 from verify.security.wire import Sent, Tap
+
+#: Swarm's own, for published ports: it carries what clients sent, as they sent it.
+_MESH: Final = "ingress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +34,14 @@ def judge(
     *,
     networks: Sequence[str],
     esp: bool,
+    others: Mapping[str, Sequence[str]] | None = None,
 ) -> Judged:
     """Say what the captures show; `esp`: the kernels can encrypt; `addresses` of the nodes.
 
     Encrypted is a way whose marker arrived, was nowhere in clear where it left, and between whose
     nodes ESP went; that a network has the option proves nothing. One of `networks` through which
-    nothing was sent between two of the nodes is in doubt.
+    nothing was sent between two of the nodes is in doubt. `others` are networks that nobody tried,
+    with who uses them: the option proves nothing, its absence does.
     """
     problems, unproven = [], []
     doubts = [
@@ -63,7 +71,27 @@ def judge(
             told.append(f"{what}: nothing arrived")
         elif addresses[way.target] not in tap.esp:
             doubts.append(f"{what}: it arrived, and was seen neither in clear nor as ESP")
+    for network, services in (others or {}).items():
+        what = f"{network}, that {', '.join(services)} use"
+        if flagged.get(network):
+            doubts.append(f"{what}, was not tried: add it to the table")
+        else:
+            (problems if esp else unproven).append(f"{what}, is not encrypted by its options")
     return Judged(problems, doubts, unproven, len(arrived))
+
+
+def others_in_use(tasks: Iterable[Task], listed: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return networks not in `listed` that join `tasks` on different nodes, and whose tasks."""
+    users: dict[str, list[Task]] = defaultdict(list)
+    for task in tasks:
+        for network in task.addresses:
+            if network not in listed and network != _MESH:
+                users[network].append(task)
+    return {
+        network: tuple(sorted({task.service for task in its}))
+        for network, its in sorted(users.items())
+        if len({task.node_id for task in its}) > 1
+    }
 
 
 def sealed_problems(taps: Mapping[str, Tap], port: int) -> tuple[list[str], list[str], int]:
