@@ -145,6 +145,7 @@ def reserved(
         run.notes.append(f"These reserve no memory: {', '.join(nothing)}.")
     budgets = {server.name: server.budget for server in servers}
     problems = memory.over(ledger, budgets, what="reserved", of="budget")
+    problems += memory.outside(ledger, budgets)
     measure.violations("reserved memory within the budget", problems, checked=len(ledger.tasks))
 
 

@@ -153,9 +153,8 @@ def test_containers_that_came_went_or_were_started_anew() -> None:
 
 
 def failures(since: str, **changed: Any) -> list[str]:
-    old = task(
-        "s_a", state="failed", error="exit 1", created_at="2030-01-01T10:00:00.5Z", **changed
-    )
+    values = {"created_at": "2030-01-01T10:00:00.5Z", "updated_at": "2030-01-01T10:30:00Z"}
+    old = task("s_a", state="failed", error="exit 1", **{**values, **changed})
     services = [service("a", updated_at="2030-01-01T09:00:00.1Z")]
     problems, checked = containers.failure_problems(view(services, [old]), ["s_a"], since)
     assert checked == 1
@@ -167,6 +166,14 @@ def test_a_task_that_failed_since_the_deployment() -> None:
     assert failures("") == ["s_a.1 failed: exit 1"], "servers: since the service was changed"
     assert failures("2030-01-01T11:00:00Z") == [], "an earlier scenario's"
     assert failures("", desired_state="shutdown") == ["s_a.1 failed: exit 1"]
+
+
+def test_a_task_from_before_that_failed_since_then() -> None:
+    later = {"updated_at": "2030-01-01T11:30:00Z"}
+    assert failures("2030-01-01T11:00:00Z", **later) == ["s_a.1 failed: exit 1"]
+    # One that an update replaced may end with a code, and that is none of its failures.
+    replaced = {"created_at": "2030-01-01T08:00:00Z", **later}
+    assert failures("2030-01-01T08:30:00Z", **replaced) == []
 
 
 # -- places
@@ -284,6 +291,13 @@ def test_a_server_over_its_budget() -> None:
     assert problem.startswith("core: 7.00 GB are above its budget of 6 GB; the largest: s_big")
     assert memory.over(ledger, {"core": 11 * GB}, what="limits", of="memory") == []
     assert memory.over(ledger, {"core": 10 * GB}, what="limits", of="memory") != []
+
+
+def test_a_server_that_nobody_gave_a_budget() -> None:
+    seen = view([service("a")], [task("s_a", on="core"), task("s_a", 2, on="data")])
+    ledger = memory.as_they_run(seen, 1)
+    assert memory.outside(ledger, ["core", "data"]) == []
+    assert memory.outside(ledger, ["core"]) == ["data runs 1 tasks, and is not in the table"]
 
 
 def test_a_missing_limit_in_the_specification_or_in_a_container() -> None:

@@ -149,14 +149,20 @@ def failure_problems(
 ) -> tuple[list[str], int]:
     """Return the tasks of `services` that failed, and how many tasks were looked at.
 
-    What happened before `since`, or before the service was last changed, is not its deployment's.
-    Times are ISO 8601 in UTC.
+    What happened before `since`, or before the service was last changed, is not its deployment's. A
+    task older than `since` counts when it failed later, unless its service was changed since then:
+    the end of a task that an update replaces may look like a failure. Times are ISO 8601 in UTC.
     """
     problems, checked = [], 0
     for name in services:
         service = next((s for s in snapshot.services if s.name == name), None)
-        begun = max(_seconds(since), _seconds(service.updated_at if service else ""))
-        tasks = [t for t in snapshot.tasks_of(name) if _seconds(t.created_at) >= begun]
+        start, changed = _seconds(since), _seconds(service.updated_at if service else "")
+        tasks = [
+            task
+            for task in snapshot.tasks_of(name)
+            if _seconds(task.created_at) >= max(start, changed)
+            or (changed < start <= _seconds(task.updated_at))
+        ]
         checked += len(snapshot.tasks_of(name))
         problems += [
             f"{task.name} {task.state}: {task.error or 'it ended'}"

@@ -113,6 +113,15 @@ def over(ledger: Ledger, limits: Mapping[str, float], *, what: str, of: str) -> 
     return problems
 
 
+def outside(ledger: Ledger, servers: Collection[str]) -> list[str]:
+    """Say which servers run tasks of the plan and are none of `servers`: nobody adds them up."""
+    return [
+        f"{server} runs {len(tasks)} tasks, and is not in the table"
+        for server, tasks in sorted(ledger.tasks.items())
+        if tasks and server not in servers
+    ]
+
+
 def largest(shares: Sequence[Share], what: str, count: int = 3) -> str:
     """Name the services that add most, for a message."""
     sums: dict[str, float] = {}
