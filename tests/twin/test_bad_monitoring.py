@@ -138,11 +138,9 @@ def test_a_rule_over_a_metric_that_does_not_exist(monitoring: Monitoring) -> Non
 
 
 def test_a_dashboard_over_a_metric_that_does_not_exist(monitoring: Monitoring) -> None:
-    queries = [
-        (title, query)
-        for title, query in looks.dashboard_queries(monitoring)
-        if title.startswith("Nodes")
-    ]
+    every, gone = looks.dashboard_queries(monitoring)
+    assert not gone
+    queries = [(title, query) for title, query in every if title.startswith("Nodes")]
     seen(
         partial(dashboards.problems, queries, monitoring.query), "Nodes / Memory available: no data"
     )

@@ -19,6 +19,7 @@ import pytest
 
 from fixtures.stacks import catalogue
 from verify import exporters
+from verify.monitoring import dashboards, datasources
 
 FOLDER = catalogue.FOLDER / "configs" / "monitoring"
 CONTAINER = "c" * 64
@@ -91,9 +92,12 @@ def test_grafana_s_stand_in_hands_out_every_dashboard(monkeypatch: pytest.Monkey
     with serving(loaded("grafana_standin").Handler) as client:
         found = client.get("/api/search", params={"type": "dash-db"}).json()
         assert len(found) == len(list((FOLDER / "dashboards").glob("*.json")))
+        sources = datasources.known(client.get("/api/frontend/settings").json())
         for one in found:
             model = client.get(f"/api/dashboards/uid/{one['uid']}").json()["dashboard"]
             assert model["title"] == one["title"]
+            assert len(dashboards.queries(model, sources)) >= 5
+            assert datasources.problems(model, sources) == []
         assert client.get("/api/dashboards/uid/nobody").status_code == 404
 
 

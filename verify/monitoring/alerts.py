@@ -41,9 +41,16 @@ def name_of(labels: Mapping[str, str]) -> str:
 
 
 def last_word(received: Iterable[Json], wanted: Wanted) -> str:
-    """Return the status, firing or resolved, that the receiver was told last; empty for none."""
-    told = [one["status"] for one in received if wanted.matches(one["labels"])]
-    return str(told[-1]) if told else ""
+    """Return the status, firing or resolved, that the receiver was told last; empty for none.
+
+    Of several alerts that `wanted` may mean, each has a last word: it fires while one of them does.
+    """
+    told = {
+        frozenset(one["labels"].items()): str(one["status"])
+        for one in received
+        if wanted.matches(one["labels"])
+    }
+    return "firing" if "firing" in told.values() else next(iter(told.values()), "")
 
 
 def firing(alerts: Iterable[Json]) -> list[str]:

@@ -6,11 +6,13 @@ The format is Grafana's dashboard model: panels, rows of panels, targets with `e
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from fixtures.errors import CutoverError
+from verify.monitoring import datasources
 from verify.monitoring.api import Sample
+from verify.monitoring.datasources import Source
 
 #: What Grafana puts in place of its own variables, for a panel of some minutes.
 VARIABLES: Final = {
@@ -21,24 +23,17 @@ VARIABLES: Final = {
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
 
 
-def queries(dashboard: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return panel title and PromQL of every query of a dashboard, variables filled in.
+def queries(dashboard: Mapping[str, Any], sources: Sequence[Source]) -> list[tuple[str, str]]:
+    """Return panel title and PromQL of a dashboard's queries of Prometheus, variables filled in.
 
     A variable of the dashboard matches everything. Raises `CutoverError` for an unknown one.
     """
-    own = {each["name"] for each in dashboard.get("templating", {}).get("list", ())}
+    own = {each["name"] for each in (dashboard.get("templating") or {}).get("list") or ()}
     return [
-        (f"{dashboard['title']} / {panel['title']}", _filled(target["expr"], own))
-        for panel in _panels(dashboard)
-        for target in panel.get("targets", ())
-        if "expr" in target
+        (f"{dashboard['title']} / {panel.get('title', '?')}", _filled(target["expr"], own))
+        for panel, target, source in datasources.asked(dashboard, sources)
+        if source is not None and source.kind == datasources.PROMETHEUS
     ]
-
-
-def _panels(of: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for panel in of.get("panels", ()):
-        yield panel
-        yield from _panels(panel)
 
 
 def _filled(expression: str, own: set[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fixtures.stacks import catalogue
 from fixtures.stacks.validation import filled
-from verify.monitoring import dashboards, promtool, rules, targets
+from verify.monitoring import dashboards, datasources, promtool, rules, targets
 from verify.monitoring.api import Monitoring
 from verify.monitoring.targets import Target
 
@@ -63,13 +63,16 @@ def _lately(monitoring: Monitoring) -> dict[str, str]:
     return {"start": f"{now - 60:.3f}", "end": f"{now:.3f}"}
 
 
-def dashboard_queries(monitoring: Monitoring) -> list[tuple[str, str]]:
-    """Return panel and query of every dashboard that Grafana hands out."""
+def dashboard_queries(monitoring: Monitoring) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return panel and query of every dashboard, and which panels ask a source that is gone."""
+    sources = datasources.known(monitoring.grafana.get("/api/frontend/settings"))
     found: list[tuple[str, str]] = []
+    gone: list[str] = []
     for one in monitoring.grafana.get("/api/search", type="dash-db"):
         model: dict[str, Any] = monitoring.grafana.get(f"/api/dashboards/uid/{one['uid']}")
-        found += dashboards.queries(model["dashboard"])
-    return found
+        found += dashboards.queries(model["dashboard"], sources)
+        gone += datasources.problems(model["dashboard"], sources)
+    return found, gone
 
 
 def plan_rules() -> str:
