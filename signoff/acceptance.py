@@ -11,18 +11,11 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from fixtures.reasons import written_reason
 from fixtures.yaml_file import read_model
 from signoff.measurement import Measurement, Verdict
 
 _EXAMPLE: Final = "docs/real-servers.md shows a complete one."
-#: A reason of one word is none.
-_FEWEST_WORDS: Final = 3
-
-
-def _is_a_reason(text: str) -> str:
-    if len(text.split()) < _FEWEST_WORDS:
-        raise ValueError("no written reason: say in a sentence why that is right")
-    return " ".join(text.split())
 
 
 class Accepted(BaseModel):
@@ -32,7 +25,7 @@ class Accepted(BaseModel):
 
     criterion: Annotated[str, Field(min_length=1)]
     scenario: str = ""
-    reason: Annotated[str, AfterValidator(_is_a_reason)]
+    reason: Annotated[str, AfterValidator(written_reason)]
     by: Annotated[str, Field(min_length=1)]
 
     def covers(self, measurement: Measurement) -> bool:

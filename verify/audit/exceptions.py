@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from fixtures.errors import CutoverError
+from fixtures.reasons import written_reason
 from verify.audit.located import Located, read
 
 _EXAMPLE: Final = "docs/audit.md shows an exceptions file."
 _FIELDS: Final = {"rule", "for", "reason"}
-#: A reason of one word is none.
-_FEWEST_WORDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +73,15 @@ def _one(entry: Located, field: str, rules: Collection[str], source: str) -> Rea
     if rule is None or rule.text not in rules:
         name = rule.text if rule is not None else ""
         raise wrong(f"there is no rule {name!r}", "--list-rules shows them all.", "rule")
-    if reason is None or len(reason.text.split()) < _FEWEST_WORDS:
-        raise wrong("no written reason", "Say in a sentence why that is right.", "reason")
+    try:
+        why = written_reason(reason.text if reason is not None else "")
+    except ValueError:
+        remedy = "Say in a sentence why that is right."
+        raise wrong("no written reason", remedy, "reason") from None
     names = [each.text for each in subjects.list()] if subjects is not None else []
     if not names or not all(names):
         raise wrong("names nothing", "List stack/service, stack/*, a stack or a node.", "for")
-    return Reason(rule.text, tuple(names), " ".join(reason.text.split()), source, entry.first)
+    return Reason(rule.text, tuple(names), why, source, entry.first)
 
 
 def check_subjects(exceptions: Sequence[Reason], subjects: Collection[str]) -> None:
