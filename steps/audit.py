@@ -10,8 +10,9 @@ from fixtures.cluster import capabilities
 from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.deployment import settings_for
 from fixtures.cluster.twin.lifecycle import StandingTwin
+from fixtures.stacks import catalogue
 from signoff.allure_bridge import attach_text
-from verify.audit import deployed, text
+from verify.audit import deployed, drift, text
 from verify.audit.audit import Result
 from verify.audit.rule import Level
 
@@ -34,3 +35,13 @@ def nothing_open(audit: Result, level: str, measure: Any) -> None:
     measure.note("findings accepted for a written reason", len(audit.accepted), unit="findings")
     found = deployed.problems(audit, Level(level))
     measure.violations("the audit of the stack files", found, checked=audit.services)
+
+
+@then("every service that runs is in an audited file, and on servers with that file's image")
+def deployed_as_audited(cluster: Cluster, audit: Result, measure: Any) -> None:
+    """Servers run nothing else; a twin has what the run's scenarios need, images of its own."""
+    running = [s for s in cluster.snapshot().services if s.stack not in catalogue.OWN_STACKS]
+    problems = drift.unaudited(audit.declared, running)
+    if not cluster.is_twin:
+        problems += drift.differing(audit.declared, running)
+    measure.violations("what runs was audited", problems, checked=len(running))

@@ -78,6 +78,7 @@ def test_a_stack_that_breaks_everything(
     assert [rule for rule in RULES if f"[{rule}]" not in reason] == []
     assert "shop.yml:7: error: [plaintext-secret] shop/db" in reason
     assert "not-to-be-shown" not in outcome.output + reason
+    assert outcome.verdicts("what runs was audited") == ["missed"], "none of it is deployed there"
 
 
 def test_our_own_edge_without_its_written_reason(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import verify.audit.rules  # noqa: F401  # registers them
@@ -38,11 +38,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """All that was found, worst first in each file."""
+    """All that was found, worst first in each file.
+
+    `declared` has `stack_service` → image of each service that should go on running.
+    """
 
     findings: Sequence[Finding]
     services: int
     files: Sequence[str]
+    declared: Mapping[str, str]
 
     @property
     def accepted(self) -> list[Finding]:
@@ -104,4 +108,5 @@ def judge(
                 place = Found(exception.path, exception.line, subject, "exceptions", message)
                 findings.append(Finding(RULES[UNUSED], place))
     findings.sort(key=_order)
-    return Result(findings, len(audit.services), [stack.path for stack in stacks])
+    declared = {f"{s.stack.name}_{s.name}": s.text("image") for s in audit.services if not s.is_job}
+    return Result(findings, len(audit.services), [stack.path for stack in stacks], declared)

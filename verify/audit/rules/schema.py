@@ -7,6 +7,7 @@ tests was seen with `docker stack config` 28.2.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -42,6 +43,15 @@ _CHOICES: Final = {
     "deploy.update_config.order": ("start-first", "stop-first"),
     "deploy.rollback_config.order": ("start-first", "stop-first"),
 }
+#: Go's time.ParseDuration, of which Docker takes no negative ones.
+_DURATION: Final = re.compile(r"0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))+")
+_DURATIONS: Final = (
+    "stop_grace_period",
+    *(f"healthcheck.{key}" for key in ("interval", "timeout", "start_period", "start_interval")),
+    *(f"deploy.{key}_config.{of}" for key in ("update", "rollback") for of in ("delay", "monitor")),
+    *(f"deploy.restart_policy.{key}" for key in ("delay", "window")),
+)
+_HIGHEST_PORT: Final = 65535
 
 
 @service_rule(
@@ -85,3 +95,10 @@ def _kinds(service: Service) -> Iterator[Found]:
         if found is not None and found.text not in choices:
             message = f"{found.text!r} is neither {' nor '.join(choices)}"
             yield at(service, found, path, message)
+    for path in _DURATIONS:
+        found = service.get(path)
+        if found is not None and not _DURATION.fullmatch(found.text):
+            yield at(service, found, path, f"{found.text!r} is no duration (10s, 1m30s, 500ms)")
+    for port in service.ports:
+        if max(port.published or 0, port.target) > _HIGHEST_PORT:
+            yield at(service, port.at, "ports", f"there is no port above {_HIGHEST_PORT}")
