@@ -1,13 +1,11 @@
-"""Steps about backups: taken, restored, kept, copied elsewhere."""
+"""Steps about backups: taken by their jobs, whole, fresh, and restored."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,15 +13,12 @@ from pytest_bdd import given, parsers, then, when
 
 from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.twin.on_demand import OnDemandStacks
-from fixtures.tables import column, rows
-from verify.backups import aging, jobs, listing, newest, places, recovery, retention
+from fixtures.tables import rows
+from verify.backups import jobs, newest, places
 from verify.backups.comparing import Comparison
-from verify.backups.damage import damage
-from verify.backups.extrapolation import Point, extrapolate
 from verify.backups.observed import Watched, wait_for_all
-from verify.backups.retention import Rule
-from verify.backups.store import NothingThere, Store
-from verify.backups.subjects import PostgresSubject, another_node, subject_called
+from verify.backups.store import Store
+from verify.backups.subjects import another_node, subject_called
 
 STACK = "backups"
 SCHEDULES = (
@@ -216,207 +211,3 @@ def judge_restore(measure: Any, criterion: str, found: Comparison) -> None:
     # What a restore complained of counts, though there was nothing that could be compared.
     checked = max(found.compared.total(), len(found.problems))
     measure.violations(criterion, found.problems, checked=checked)
-
-
-# -- recovery time -----------------------------------------------------------------------------
-
-
-@when(
-    parsers.parse(
-        "the {named} of these sizes is restored {times:d} times each from the backup host,"
-        " which has each within {periods:g} periods of its schedule"
-    ),
-    target_fixture="recoveries",
-)
-def recover_sizes(
-    cluster: Cluster,
-    watch: Callable[[str, str], Watched],
-    request: pytest.FixtureRequest,
-    named: str,
-    times: int,
-    periods: float,
-    datatable: Any,
-    measure: Any,
-) -> list[Point]:
-    """Grown in the source, backed up by the schedule, restored on a node without a copy.
-
-    The first restore there is not counted: it also reads the image from the disk.
-    """
-    watched = watch(f"the {named}", "postgres-backup")
-    assert isinstance(watched.subject, PostgresSubject)
-    source, store = watched.subject.source, places.remote(cluster)
-    request.addfinalizer(partial(recovery.shrink, source))
-    recovery.shrink(source)
-    node = another_node(cluster, watched.subject)
-    points: list[Point] = []
-    for megabytes in column(datatable, "megabytes"):
-        recovery.grow(source, int(megabytes) * recovery.MEGABYTE)
-        watched.begin()
-        took = watched.wait(store, periods=periods)
-        if watched.backup is None:
-            measure.violations("backups to recover from", [took.reason], checked=1)
-        recover = partial(
-            recovery.recover,
-            source,
-            store,
-            watched.found(),
-            mark=watched.mark,
-            node=node,
-            size=recovery.size(source),
-        )
-        if not points:
-            recover()
-        point = recovery.typical([recover() for _ in range(times)])
-        measure.note(
-            f"recovery of {megabytes} MB", point.seconds, unit="s", error=point.error, n=times
-        )
-        points.append(point)
-    return points
-
-
-@then(parsers.parse("recovering {gigabytes:g} GB would take at most {limit:g} seconds"))
-def recovery_time(recoveries: list[Point], gigabytes: float, limit: float, measure: Any) -> None:
-    """Extrapolated by a line through the measured sizes; docs/data.md has the method."""
-    estimate = extrapolate(recoveries, gigabytes * 1000 * recovery.MEGABYTE)
-    measure.note("recovery of an empty database", estimate.fixed, unit="s")
-    if estimate.rate <= 0:
-        measure.inconclusive(
-            f"recovery time of {gigabytes:g} GB",
-            "larger databases took no longer here, so the sizes are too small for a line",
-        )
-    measure(
-        f"recovery time of {gigabytes:g} GB",
-        estimate.seconds,
-        limit=limit,
-        unit="s",
-        error=estimate.error,
-        n=len(recoveries),
-    )
-
-
-# -- retention ---------------------------------------------------------------------------------
-
-
-@then(
-    parsers.parse(
-        "the copies of {database} are kept for {days:d} days, {weeks:d} weeks and {months:d} months"
-    )
-)
-def kept(cluster: Cluster, database: str, days: int, weeks: int, months: int, measure: Any) -> None:
-    """Of every day, week and month since the first backup, by names.
-
-    On servers the first is the inventory's `backups.since`; without it a store that is younger than
-    the rule proves nothing. A twin's jobs began today: there only what is there is judged.
-    """
-    store = places.local(cluster)
-    paths = [entry.path for entry in store.entries() if entry.is_file]
-    criterion, rule = f"copies of {database} kept", Rule(days, weeks, months)
-    today, since = store.now().date(), places.taken_since(cluster)
-    found, checked = retention.problems_since_first(paths, database, rule, today=today, since=since)
-    unknown = retention.unknown_before(paths, database, rule, today=today)
-    if unknown and since is None and not found and not cluster.is_twin:
-        measure.inconclusive(criterion, f"{unknown}; the inventory's backups.since would tell")
-    measure.violations(criterion, found, checked=checked)
-
-
-@then(
-    parsers.parse(
-        "over {days:d} days {job} keeps {keep_days:d} days, {weeks:d} weeks and {months:d} months"
-    )
-)
-def keeps_tiers(
-    cluster: Cluster,
-    tmp_path: Path,
-    days: int,
-    job: str,
-    keep_days: int,
-    weeks: int,
-    months: int,
-    measure: Any,
-) -> None:
-    """The job's own prune command, in a scratch folder whose files grow a day older each day."""
-    prune = jobs.prune_of(cluster, job)
-    first = places.local(cluster).now().date() - timedelta(days=days)
-    rule = Rule(keep_days, weeks, months)
-    found = aging.dump_problems_over(tmp_path, days, prune, rule, database="gibd", first=first)
-    measure.violations(f"what {job} keeps", found, checked=days)
-
-
-@then(
-    parsers.parse(
-        "over {days:d} days with {a_day:d} backups every {every:d} days {job} keeps {keep:d} days"
-    )
-)
-def keeps_days(
-    cluster: Cluster,
-    tmp_path: Path,
-    days: int,
-    a_day: int,
-    every: int,
-    job: str,
-    keep: int,
-    measure: Any,
-) -> None:
-    """The same for jobs with one rule for all their files."""
-    found = aging.file_problems_over(
-        tmp_path,
-        days,
-        jobs.prune_of(cluster, job),
-        kind=jobs.KIND_OF[job],
-        keep_days=keep,
-        first=places.local(cluster).now().date() - timedelta(days=days),
-        every_days=every,
-        hours=range(0, 24, 24 // a_day),
-    )
-    measure.violations(f"what {job} keeps", found, checked=days)
-
-
-# -- the remote copies -------------------------------------------------------------------------
-
-
-@then("no link on the backup host leads nowhere")
-def no_dead_links(cluster: Cluster, measure: Any) -> None:
-    """`latest` among them: a name without what it named is no copy."""
-    try:
-        entries = places.remote(cluster).entries()
-        found, checked = listing.link_problems(entries), len(entries)
-    except NothingThere as nothing:
-        found, checked = [str(nothing)], 1
-    measure.violations("links of the remote copy", found, checked=checked)
-
-
-@when(parsers.parse("the data node's copies are {how}"), target_fixture="damaged_at")
-def damage_local(cluster: Cluster, how: str) -> str:
-    """As a mistake or a dying disk does it; on a twin only. Returns when, by a snapshot's name."""
-    return damage(cluster, places.local(cluster), how)
-
-
-@then(parsers.parse("the remote copy runs again within {periods:g} periods of its schedule"))
-def copied_again(cluster: Cluster, damaged_at: str, periods: float, measure: Any) -> None:
-    """A snapshot begun since then is there, complete or not."""
-    took = jobs.copied_since(cluster, damaged_at, periods=periods)
-    period = jobs.period_of(cluster, jobs.REMOTE)
-    measure(
-        "remote copy after the damage",
-        took.seconds / period,
-        limit=periods,
-        unit="periods",
-        error=took.error / period,
-        reason=took.reason,
-    )
-
-
-@then("the backup host's copy of each of before the damage restores, with nothing lost or changed")
-def survives(cluster: Cluster, watched: list[Watched], measure: Any) -> None:
-    """From the newest complete copy, or else from the newest snapshot that has it whole."""
-
-    def restore(each: Watched) -> None:
-        criterion = f"{each.subject.kind} restored from the backup host after the damage"
-        node = another_node(cluster, each.subject)
-        store, problems = each.intact_copy(places.remote_snapshots(cluster), node=node)
-        if store is None:
-            measure.violations(criterion, problems, checked=1)
-        else:
-            judge_restore(measure, criterion, each.restore(store, node=node))
-
-    measure.each(partial(restore, each) for each in watched)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from fixtures.cluster.cluster import Node
@@ -11,6 +13,7 @@ from fixtures.errors import CannotProve, CutoverError
 from verify.backups import postgres
 from verify.backups.extrapolation import Point
 from verify.backups.names import Backup
+from verify.backups.observed import Watched
 from verify.backups.postgres import MARKS, Postgres
 from verify.backups.store import Store
 
@@ -83,6 +86,44 @@ def recover(
             f"{store}: {'; '.join(restored.complaints) or 'the last row is not there'}"
         )
     return Point(size, answered - started, answered - asked)
+
+
+@dataclass
+class Trial:
+    """Restores of one database at growing sizes, each backed up by its own job, on `node`.
+
+    The first restore of all is not counted: it also reads the image from the disk.
+    """
+
+    watched: Watched
+    source: Postgres
+    store: Store
+    node: Node
+    warm: bool = False
+
+    def at(self, size_wanted: int, *, times: int, periods: float) -> Point:
+        """Grow to that many bytes, await a backup of it, and restore it `times` times.
+
+        Raises `RestoreFailed`, also when no backup comes within `periods` of its schedule.
+        """
+        grow(self.source, size_wanted)
+        self.watched.begin()
+        took = self.watched.wait(self.store, periods=periods)
+        if self.watched.backup is None:
+            raise RestoreFailed(took.reason)
+        once = partial(
+            recover,
+            self.source,
+            self.store,
+            self.watched.found(),
+            mark=self.watched.mark,
+            node=self.node,
+            size=size(self.source),
+        )
+        if not self.warm:
+            once()
+            self.warm = True
+        return typical([once() for _ in range(times)])
 
 
 def typical(points: Sequence[Point]) -> Point:
