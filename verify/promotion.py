@@ -12,7 +12,7 @@ import psycopg
 
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.errors import CutoverError
-from fixtures.waiting import Pending, eventually, how_long
+from fixtures.waiting import NeverTrue, Pending, eventually, how_long
 from verify.replication import Pair, Server, connected
 
 POOL_PORT: Final = 6432
@@ -29,6 +29,8 @@ _REFUSAL: Final = "read-only transaction"
 _NO_CONTAINER: Final = "none"
 #: How long a clear answer is waited for: a server's start, a node's boot.
 _CLEAR_SECONDS: Final = 30.0
+#: A server that was a primary waits half a minute for its peer's word before it leads.
+_UNCLEAR_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,9 @@ def clear_answers(cluster: Cluster, pair: Pair) -> Asked:
 def second_writers(cluster: Cluster, pair: Pair, *, seconds: float) -> tuple[list[str], int]:
     """Look for so many seconds; return two writers at once, and how many looks told anything.
 
-    Those are the ones that found a writer and had a clear answer from everybody.
+    Those are the ones that found a writer and had a clear answer from everybody. The last one has
+    to be clear: a server that waits for its peer, or recovers, may lead in the end. While it is
+    not, the look goes on for a minute; then nothing was told, and 0 is returned.
     """
     problems: set[str] = set()
     looks = 0
@@ -131,12 +135,19 @@ def second_writers(cluster: Cluster, pair: Pair, *, seconds: float) -> tuple[lis
     def look() -> bool | Pending:
         nonlocal looks
         asked = who_accepts_writes(cluster, pair)
-        looks += bool(asked.writable) and asked.clear
+        told = bool(asked.writable) and asked.clear
+        looks += told
         if len(asked.writable) > 1:
             problems.update(asked.problems())
-        return time.monotonic() >= end or Pending(", ".join(asked.writable) or "nobody")
+        if time.monotonic() >= end and (told or problems):
+            return True
+        unclear = ", ".join(asked.silent + asked.unsure)
+        return Pending(f"no clear answer from {unclear}" if unclear else ", ".join(asked.writable))
 
-    eventually(look, within=seconds + 30, every=0.3, what="who accepts writes")
+    try:
+        eventually(look, within=seconds + _UNCLEAR_SECONDS, every=0.3, what="who accepts writes")
+    except NeverTrue:
+        return sorted(problems), 0
     return sorted(problems), looks
 
 

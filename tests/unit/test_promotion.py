@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from chaos.fault import A_MANAGER, Plan, Shell, from_json, to_json
 from chaos.faults.promotion import Fenced, OldPrimaryFollows
+from chaos.runbook import Runbook
+from fixtures import waiting
+from fixtures.cluster.cluster import NoControlPlane
 from fixtures.errors import CutoverError
-from tests.unit.chaos_builders import FakeView, Placed
-from verify.promotion import ask_containers, read_answers, read_controldata
+from tests.unit.builders import Clock, FakeCluster, nodes, snapshot
+from tests.unit.chaos_builders import FakeView, Placed, quiet
+from verify import promotion
+from verify.promotion import Asked, ask_containers, read_answers, read_controldata
 
 CONTROLDATA = """pg_control version number:            1700
 Database cluster state:               {state}
@@ -136,3 +143,55 @@ def test_what_follows_leads_again_when_it_is_undone() -> None:
     assert isinstance(start, Shell)
     assert isinstance(follow, Shell)
     assert (start.undo, "pg_promote" in follow.undo) == ("", True)
+
+
+def test_an_operator_tries_again_while_nobody_leads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "time", Clock())
+    leaderless = snapshot(nodes=nodes(m1={"leader": False}))
+    chaos = SimpleNamespace(
+        cluster=FakeCluster([NoControlPlane("no quorum", where="twin"), leaderless, snapshot()]),
+        begin=lambda act, _: (act, chaos.cluster.asked),
+    )
+    runbook = Runbook(chaos, "db", "m1", "replica", "m2")  # type: ignore[arg-type]
+    with quiet():
+        act, asked = runbook.fence()  # type: ignore[misc]
+    assert (act, asked) == (Fenced("db", "m1"), 3)
+
+
+def seconds_of_looking(
+    monkeypatch: pytest.MonkeyPatch, answers: Callable[[float], Asked]
+) -> tuple[tuple[list[str], int], float]:
+    clock = Clock(0.0)
+    monkeypatch.setattr(waiting, "time", clock)
+    monkeypatch.setattr(promotion, "time", clock)
+    monkeypatch.setattr(promotion, "who_accepts_writes", lambda *_: answers(clock.monotonic()))
+    with quiet():
+        found = promotion.second_writers(None, None, seconds=15)  # type: ignore[arg-type]
+    return found, clock.now
+
+
+def test_a_server_that_leads_after_its_wait_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers(now: float) -> Asked:
+        if now < 10:
+            return Asked(("db on m2",), (), 1)
+        if now < 40:
+            return Asked(("db on m2",), (), 2, ("db on m1",))
+        return Asked(("db on m2", "db on m1"), (), 2)
+
+    (problems, looks), took = seconds_of_looking(monkeypatch, answers)
+    assert looks
+    assert problems
+    assert took >= 40
+
+
+def test_a_look_that_stays_unclear_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers(now: float) -> Asked:
+        return Asked(("db on m2",), (), 2, ("db on m1",) if now > 10 else ())
+
+    assert seconds_of_looking(monkeypatch, answers)[0] == ([], 0)
+
+
+def test_clear_looks_end_with_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    (problems, looks), took = seconds_of_looking(monkeypatch, lambda _: Asked(("db on m2",), (), 2))
+    assert (problems, looks > 10) == ([], True)
+    assert 15 <= took < 17
