@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -28,8 +29,6 @@ from verify.redis_server import (
     redis_connected,
     redis_password,
     save_snapshot,
-    saving,
-    unsaved_problems,
 )
 from verify.replication import POSTGRES_PORT, connected, read_password, server_of
 
@@ -118,18 +117,11 @@ def set_keys(
 
 
 @when(parsers.parse("{redis} saves a snapshot"))
-def snapshot_saved(cluster: Cluster, redis: str) -> None:
+def snapshot_saved(cluster: Cluster, writers: Writers, redis: str) -> None:
     """As its own rules have it do: what was written before is on disk."""
     service = cluster.snapshot().service_called(redis).name
+    writers.saved_at = time.monotonic()
     save_snapshot(cluster, service, within=STEADY_SECONDS)
-
-
-@then(parsers.parse("{redis} saves a single write by its own rules within {seconds:g} seconds"))
-def saves_itself(cluster: Cluster, redis: str, seconds: float, measure: Any) -> None:
-    """A drill has a snapshot made; at other times nothing but these rules bounds the loss."""
-    settings = saving(cluster, cluster.snapshot().service_called(redis).name)
-    problems = unsaved_problems(settings, seconds)
-    measure.violations("Redis saves by its own rules", problems, checked=1)
 
 
 @then(parsers.parse("writes are acknowledged again within {seconds:g} seconds"))
@@ -193,6 +185,10 @@ def recent_lost(writers: Writers, chaos: Chaos, seconds: float, measure: Any) ->
         measure.inconclusive("acknowledged writes lost, in time", "nothing ever ceased")
         return
     _believe(writers, measure, "acknowledged writes lost, in time", outage)
+    if kept := writers.saved():
+        gone = findings.oldest_lost([write for write in checked.lost if write.key in kept])
+        criterion = "writes in a saved snapshot are kept"
+        measure.violations(criterion, [gone] if gone else [], checked=len(kept))
     loss = writers.loss(outage)
     measure.note(
         "acknowledged writes that are lost", len(checked.lost), unit="", n=checked.acknowledged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,29 +65,3 @@ def _saved(client: redis.Redis) -> bool | Pending:
             f"its last save ended with {seen['rdb_last_bgsave_status']}", where="Redis"
         )
     return True
-
-
-def unsaved_problems(config: Mapping[str, str], seconds: float) -> list[str]:
-    """Say why a single write may stay unsaved for longer than `seconds`; empty when it cannot.
-
-    `config` is what CONFIG GET says of save, appendonly and appendfsync. Pure.
-    """
-    if config.get("appendonly") == "yes" and config.get("appendfsync") in ("always", "everysec"):
-        return []
-    numbers = [int(number) for number in config.get("save", "").split()]
-    rules = list(zip(numbers[::2], numbers[1::2], strict=True))
-    if any(after <= seconds and changes <= 1 for after, changes in rules):
-        return []
-    said = config.get("save") or "empty"
-    return [f"no rule saves a single write within {seconds:g} s (save is {said}, no AOF)"]
-
-
-def saving(cluster: Cluster, service: str) -> dict[str, str]:
-    """Return the server's own settings of when it saves. Raises `CutoverError`."""
-    with redis_connected(cluster, service) as client:
-        found: dict[Any, Any] = client.config_get("save", "appendonly", "appendfsync")
-    return {_text(name): _text(value) for name, value in found.items()}
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

@@ -6,6 +6,19 @@ Feature: Acknowledged writes
   Background:
     Given the plan's services are running
 
+  @blocker @smoke @postgresql
+  Scenario Outline: What <server> acknowledges is on its disk
+    A drill kills processes; the kernel writes what they left to it. A power cut does not wait for it.
+
+    Then <server> has what it acknowledges on its disk, by its settings
+
+    Examples:
+      | server                |
+      | gibd-postgres         |
+      | gibd-postgres-replica |
+      | postgres              |
+      | postgres-replica      |
+
   @blocker @chaos @postgresql
   Scenario: PostgreSQL's postmaster is killed under writes
     Given writers commit 100 rows a second to gibd-postgres or gibd-postgres-replica

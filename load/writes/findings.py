@@ -21,11 +21,15 @@ _LOOK_SECONDS = 60.0
 
 @dataclass
 class Writers:
-    """Writers and where they write to. `checked` is what `examine` found."""
+    """Writers and where they write to. `checked` is what `examine` found.
+
+    `saved_at` is when all of before was saved (monotonic seconds), if somebody had that done.
+    """
 
     run: WriteRun
     store: Store
     checked: Checked | None = None
+    saved_at: float | None = None
 
     def examine(self) -> Checked:
         """End the writers and look for every key; safe to repeat.
@@ -60,6 +64,17 @@ class Writers:
         if not found:
             return Pending("; ".join(silent) or "none accepts writes")
         return checker.on_every(found)
+
+    def saved(self) -> set[int]:
+        """Return the keys of the writes that were acknowledged surely before `saved_at`."""
+        if self.saved_at is None:
+            return set()
+        end = self.saved_at - self.run.clock_error
+        return {
+            write.key
+            for write in self.run.writes()
+            if write.acknowledged and write.ended is not None and write.ended < end
+        }
 
     def loss(self, outage: Instant) -> Loss:
         """Return how far back what was lost reaches from the outage."""
