@@ -1,8 +1,8 @@
 @monitoring @plan
 Feature: Every service of the whole plan is watched
-  As scraped.feature, with all of the plan's 70 and more containers there. Staging and development are
-  in networks that monitoring is not in, as they are kept apart from production; their containers are
-  watched by each node's agent.
+  As monitoring/scraped.feature, with all of the plan's 70 and more containers there. Staging and
+  development are in networks that monitoring is not in, as they are kept apart from production; their
+  containers are watched by each node's agent.
 
   @blocker
   Scenario: Every service of the whole plan is scraped, as itself
