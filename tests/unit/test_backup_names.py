@@ -30,6 +30,22 @@ def test_a_backup_says_what_it_is_and_when_it_was_taken(
 
 
 @pytest.mark.parametrize(
+    ("path", "taken", "precision"),
+    [
+        ("redis/redis-20260304-0506.rdb", NOW.replace(second=0), 60),
+        ("volumes/backup-2026-03-04.tar.gz", datetime(2026, 3, 4, tzinfo=UTC), 86400),
+    ],
+)
+def test_the_plan_s_own_names_are_less_precise_and_so_is_their_age(
+    path: str, taken: datetime, precision: float
+) -> None:
+    backup = parse(path)
+    assert backup is not None
+    assert (backup.taken, backup.precision) == (taken, precision)
+    assert age([backup], NOW, 100).error == precision / 100
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "postgres/last/gibd-latest.sql.gz",
