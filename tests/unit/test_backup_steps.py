@@ -16,7 +16,8 @@ import pytest
 from fixtures.cluster.machine import Machine
 from signoff.outcome import Inconclusive, Missed
 from signoff.recorder import Measure, Recorder
-from steps import backups
+from steps import backups, recovery_time, remote_copies
+from steps import retention as retention_steps
 from tests.unit.builders import Clock
 from tests.unit.local_machine import LocalConnection
 from verify.backups import places, recovery, retention
@@ -218,14 +219,14 @@ def test_a_recovery_that_takes_too_long_or_cannot_be_told(
     megabyte = recovery.MEGABYTE
     points = [Point(10 * megabyte, 10.0, error), Point(20 * megabyte, slow, error)]
     with pytest.raises(end):
-        backups.recovery_time(points, 1, 3600, measure)
+        recovery_time.recovery_time(points, 1, 3600, measure)
 
 
 def test_a_line_that_does_not_rise_is_no_line(measure: Measure) -> None:
     megabyte = recovery.MEGABYTE
     points = [Point(size * megabyte, 5.0 - size / 100, 0.1) for size in (20, 50, 80)]
     with pytest.raises(Inconclusive, match="too small"):
-        backups.recovery_time(points, 10, 3600, measure)
+        recovery_time.recovery_time(points, 10, 3600, measure)
 
 
 def test_dumps_without_any_kept_copy_are_missed_and_not_unknown() -> None:
@@ -258,12 +259,26 @@ def test_a_store_that_is_younger_than_the_rule(
     for tier in Tier:
         path = Path(watched.local.path) / tier_path(tier, "gibd", datetime.now(UTC).date())
         path.parent.mkdir(parents=True)
-        path.write_bytes(b"")
+        path.write_bytes(b"x" * 100)
     told: Any = SimpleNamespace(since=since)
     cluster: Any = SimpleNamespace(is_twin=is_twin, inventory=SimpleNamespace(backups=told))
     monkeypatch.setattr(places, "local", lambda cluster: watched.local)
     with pytest.raises(end) if end else contextlib.nullcontext():
-        backups.kept(cluster, "gibd", 7, 4, 6, measure)
+        retention_steps.kept(cluster, "gibd", 7, 4, 6, measure)
+
+
+def test_empty_files_are_no_copies_that_are_kept(
+    watched: Watched, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tier in Tier:
+        path = Path(watched.local.path) / tier_path(tier, "gibd", datetime.now(UTC).date())
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"" if tier is Tier.MONTHLY else b"x" * 100)
+    told: Any = SimpleNamespace(since=None)
+    cluster: Any = SimpleNamespace(is_twin=True, inventory=SimpleNamespace(backups=told))
+    monkeypatch.setattr(places, "local", lambda cluster: watched.local)
+    with pytest.raises(Missed, match="no monthly copy"):
+        retention_steps.kept(cluster, "gibd", 7, 4, 6, measure)
 
 
 def test_no_copy_of_before_the_damage_anywhere_is_missed(
@@ -273,4 +288,4 @@ def test_no_copy_of_before_the_damage_anywhere_is_missed(
     watched.subject.found = Found(["it is noise"])  # type: ignore[attr-defined]
     monkeypatch.setattr(places, "remote_snapshots", lambda cluster: [watched.local])
     with pytest.raises(Missed, match="it is noise"):
-        backups.survives(CLUSTER, [watched], measure)
+        remote_copies.survives(CLUSTER, [watched], measure)
