@@ -102,6 +102,15 @@ def test_a_redis_dump_is_judged(seen: DumpCheck, keys: int, told: list[str]) -> 
     assert completeness.redis_problems(seen, keys=keys) == told
 
 
+def test_a_whole_dump_of_another_redis_lacks_the_mark() -> None:
+    other = DumpCheck("", MADE, 5)
+    assert completeness.redis_problems(other, keys=5, marked=True) == [
+        "it lacks a key that was written before it began"
+    ]
+    ours = replace(other, marked=True)
+    assert completeness.redis_problems(ours, keys=5, marked=True) == []
+
+
 ARCHIVE = ArchiveSeen("", frozenset({"backup", "backup/a", "backup/b/x"}), True)
 
 

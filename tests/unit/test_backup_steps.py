@@ -31,7 +31,8 @@ from verify.backups.subjects import Found
 
 HERE = Machine("here", LocalConnection())  # type: ignore[arg-type]
 NOW = datetime.now(UTC)
-CLUSTER: Any = SimpleNamespace(nodes={"n": SimpleNamespace(name="n", has_power=True)})
+NODE = SimpleNamespace(name="n", has_power=True, run=lambda *_, **__: SimpleNamespace(rc=0))
+CLUSTER: Any = SimpleNamespace(nodes={"n": NODE})
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +57,9 @@ class Thing:
 
     def home(self) -> None:
         return None
+
+    def image(self) -> str:
+        return "redis"
 
     def fingerprint(self) -> Fingerprint:
         return self.facts

@@ -12,15 +12,14 @@ from typing import Final
 
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.errors import CutoverError
-from fixtures.waiting import Pending, eventually
+from fixtures.waiting import Pending
 from verify.backups.comparing import Fingerprint
-from verify.backups.isolated import LIFETIME_SECONDS, Container, isolated
+from verify.backups.isolated import LIFETIME_SECONDS, Container, isolated, started
 from verify.backups.names import Backup, Kind
 from verify.backups.store import Store
 
 _FINGERPRINT: Final = Path(__file__).with_name("postgres_fingerprint.sql").read_bytes()
 _FINGERPRINT_SECONDS: Final = 300.0
-_START_SECONDS: Final = 60.0
 # A restore may take so long, or what its compressed dump needs at so many bytes a second.
 _RESTORE_SECONDS: Final = 600.0
 _SLOWEST_BYTES: Final = 500_000
@@ -146,15 +145,11 @@ def server(node: Node, image: str, user: str, *, lifetime: float) -> Iterator[Co
     )
     command = ("docker-entrypoint.sh", "postgres")
     with isolated(node, image, command, environment=environment, lifetime=lifetime) as container:
-        eventually(
+        started(
             lambda: _accepts(container, user),
-            within=_START_SECONDS,
+            container,
             what="an isolated PostgreSQL",
-            diagnose=lambda: (
-                container.node.run(
-                    f"docker logs --tail 20 {container.name} 2>&1", check=False
-                ).stdout
-            ),
+            log=f"docker logs --tail 20 {container.name} 2>&1",
         )
         yield container
 

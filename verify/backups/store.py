@@ -30,6 +30,10 @@ class NothingThere(CutoverError):
     """The store's folder does not exist: never made, lost, or a link to nothing."""
 
 
+class Unreadable(CommandFailed):
+    """A file of the store cannot be read there, which says something of the backup itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """A folder `path` of backups on `node`, which may be no member of the Swarm.
@@ -88,7 +92,7 @@ class Store:
         """Stream one file to the standard input of `command` on `to`, through the harness.
 
         Nothing of it lands on the harness's disk. Returns how `command` ended, its output
-        included. Raises `CommandFailed` when the file cannot be read, and `RemoteTimeout`.
+        included. Raises `Unreadable` when the file cannot be read, `Unreachable`, `RemoteTimeout`.
         """
         reading = f"timeout -k 2 {timeout:g} cat {shlex.quote(self._full(path))}"
         writing = f"timeout -k 2 {timeout:g} sh -c {shlex.quote(command)}"
@@ -130,7 +134,9 @@ class Store:
         # When the command refuses early, the reader's broken pipe is not the reader's fault.
         if reader.returncode != 0 and done.rc == 0:
             said = b" ".join(complaints).decode(errors="replace").strip()
-            raise CommandFailed(f"cannot read {path}: {said}", where=str(self))
+            if reader.returncode == 255:
+                raise Unreachable(said, where=f"node {self.node.name}")
+            raise Unreadable(f"cannot read {path}: {said}", where=str(self))
         return done
 
     def _full(self, path: str) -> str:
