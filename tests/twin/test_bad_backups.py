@@ -208,7 +208,7 @@ def test_the_plan_s_dump_without_roles(site: Site) -> None:
     source = site.database.subject.source
     dump = site.database.found()
     with postgres.restored(
-        site.store, dump, None, node=site.elsewhere, image=source.image()
+        site.store, dump, None, node=site.elsewhere, spec=source.spec()
     ) as restored:
         assert f'role "{SCHEMA}" does not exist' in "; ".join(restored.complaints)
 

@@ -13,6 +13,7 @@ from typing import Final
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.errors import CutoverError
 from fixtures.waiting import Pending
+from verify.backups import locale
 from verify.backups.comparing import Fingerprint
 from verify.backups.isolated import LIFETIME_SECONDS, Container, isolated, started
 from verify.backups.names import Backup, Kind
@@ -26,6 +27,18 @@ _SLOWEST_BYTES: Final = 500_000
 _SHOWN: Final = 5
 #: The harness's own table in the source, while a scenario looks for a mark in its backups.
 MARKS: Final = "cutover_backup_marks"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSpec:
+    """What a server has to be like to be given a dump: its image, superuser and locale.
+
+    `locale` is as CREATE DATABASE takes it.
+    """
+
+    image: str
+    user: str
+    locale: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,11 @@ class Postgres:
     def image(self) -> str:
         """Return the image that its task runs, for a restore must not be into another version."""
         return image_of(self.container())
+
+    def spec(self) -> ServerSpec:
+        """Return what a server for its dumps has to be like. Raises `CutoverError`."""
+        made = json.loads(self._sql(locale.QUERY))
+        return ServerSpec(self.image(), self.user, locale.clause(made))
 
     def fingerprint(self) -> Fingerprint:
         """Read all that a restore must bring back. Raises `CutoverError`."""
@@ -119,20 +137,21 @@ def restored(
     roles: Backup | None,
     *,
     node: Node,
-    image: str,
-    user: str = "postgres",
+    spec: ServerSpec,
 ) -> Iterator[Restored]:
     """Restore a dump, after the roles where there are any, into a fresh server on `node`.
 
-    What the restore itself complains of is in the result. Raises `CutoverError` when it could not
-    be tried.
+    Its database is made as `spec` says, which the dump does not. What the restore itself complains
+    of is in the result. Raises `CutoverError` when it could not be tried.
     """
+    user = spec.user
     lifetime = patience(store, dump) + LIFETIME_SECONDS
-    with server(node, image, user, lifetime=lifetime) as container:
+    with server(node, spec.image, user, lifetime=lifetime) as container:
         complaints = []
         if roles is not None:
             complaints += load(store, roles, container, "postgres", user, stop=False)
-        psql(container, "postgres", user, f'create database "{dump.database}" template template0;')
+        create = f'create database "{dump.database}" template template0 {spec.locale};'
+        psql(container, "postgres", user, create)
         complaints += load(store, dump, container, dump.database, user, stop=True)
         yield Restored(container, dump.database, user, complaints)
 

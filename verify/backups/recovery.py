@@ -73,10 +73,9 @@ def recover(
     `RestoreFailed`, and `CutoverError` when it could not be tried.
     """
     roles = postgres.roles_for(store, dump)
+    spec = source.spec()
     started = time.monotonic()
-    with postgres.restored(
-        store, dump, roles, node=node, image=source.image(), user=source.user
-    ) as restored:
+    with postgres.restored(store, dump, roles, node=node, spec=spec) as restored:
         asked = time.monotonic()
         query = f"select count(*) from {MARKS} where token = '{mark}'"  # noqa: S608 - ours
         answer = "" if restored.complaints else restored.read(query).strip()

@@ -167,8 +167,7 @@ class PostgresSubject:
             backup,
             postgres.roles_for(store, backup),
             node=node,
-            image=self.image(),
-            user=self.source.user,
+            spec=self.source.spec(),
         )
 
     def excused(self, source: Fingerprint, until: datetime) -> Collection[tuple[str, str]]:
