@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from fixtures.errors import CannotProve
-from verify.backups import jobs, places, recovery
+from verify.backups import jobs, places
 from verify.backups.names import Kind
 from verify.backups.newest import content, lacking
 
@@ -71,9 +71,3 @@ def test_a_job_whose_next_run_is_a_day_away_is_not_waited_for(
     assert allowed(monkeypatch, period=20, wait=3600) == 20
     with pytest.raises(CannotProve, match="24 h away"):
         allowed(monkeypatch, period=86400, wait=3600)
-
-
-def test_a_server_s_database_is_not_filled_up() -> None:
-    source = SimpleNamespace(cluster=SimpleNamespace(is_twin=False), database="gibd")
-    with pytest.raises(CannotProve, match="not filled up"):
-        recovery.grow(source, 10**9)  # type: ignore[arg-type]
