@@ -15,7 +15,7 @@ from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.twin.on_demand import OnDemandStacks
 from fixtures.tables import rows
 from verify.backups import jobs, newest, places
-from verify.backups.comparing import Comparison
+from verify.backups.comparing import FLEETING, Comparison, some
 from verify.backups.observed import Watched, wait_for_all
 from verify.backups.store import Store
 from verify.backups.subjects import another_node, subject_called
@@ -195,14 +195,25 @@ def newest_restores(cluster: Cluster, named: str, place: str, measure: Any) -> N
 def judge_restore(measure: Any, criterion: str, found: Comparison) -> None:
     """Missed when something differs; inconclusive when a whole kind of facts could not be told.
 
-    Or the content of any table. Keys and files change by themselves: how many did is noted.
+    Or the content of any table, or a database has what its source has not. Keys and files come, go
+    and change by themselves: how many did is noted.
     """
-    for kind, count in sorted(Counter(kind for kind, _ in found.unseen).items()):
-        measure.note(f"{criterion}: {kind} not compared, it changed", count, unit="facts")
+    for what, facts in (
+        ("not compared, it changed", found.unseen),
+        ("not compared, only the restored has it", found.extra),
+    ):
+        for kind, count in sorted(Counter(kind for kind, _ in facts).items()):
+            measure.note(f"{criterion}: {kind} {what}", count, unit="facts")
     tables = [name for kind, name in found.unseen if kind == "checksum"]
     if tables and not found.problems:
         measure.inconclusive(
             criterion, f"written to while it was backed up, so not compared: {', '.join(tables)}"
+        )
+    extra = [f"{kind} of {name}" for kind, name in found.extra if kind not in FLEETING]
+    if extra and not found.problems:
+        measure.inconclusive(
+            criterion,
+            f"only the restored has {some(extra)}: made and removed meanwhile, or not of it",
         )
     if found.blind and not found.problems:
         measure.inconclusive(

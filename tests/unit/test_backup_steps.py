@@ -199,10 +199,13 @@ SOUND = Comparison([], Counter(rows=3), Counter())
         (replace(SOUND, problems=["x"], incomparable=Counter(checksum=1)), Missed),
         (replace(SOUND, unseen=[("checksum", "busy")]), Inconclusive),
         (replace(SOUND, problems=["x"], unseen=[("checksum", "busy")]), Missed),
+        (replace(SOUND, extra=[("rows", "more")]), Inconclusive),
+        (replace(SOUND, problems=["x"], extra=[("rows", "more")]), Missed),
         (Comparison(), Inconclusive),
     ],
     ids=["differs", "nothing there", "all checksums changed", "differs all the same",
-         "a table changed", "differs though a table changed", "no facts"],
+         "a table changed", "differs though a table changed", "a table too many",
+         "differs though a table too many", "no facts"],
 )  # fmt: skip
 def test_a_restore_is_judged(measure: Measure, found: Comparison, end: type[Exception]) -> None:
     with pytest.raises(end):
@@ -212,6 +215,8 @@ def test_a_restore_is_judged(measure: Measure, found: Comparison, end: type[Exce
 def test_a_restore_of_which_some_changed_meanwhile_is_met(measure: Measure) -> None:
     backups.judge_restore(measure, "restored", replace(SOUND, incomparable=Counter(rows=1)))
     backups.judge_restore(measure, "restored", replace(SOUND, unseen=[("value", "0:a")]))
+    backups.judge_restore(measure, "restored", replace(SOUND, extra=[("value", "0:a")]))
+    assert measure.recorded[-1].n == 3
 
 
 @pytest.mark.parametrize(
