@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -20,9 +21,10 @@ from steps import backups, recovery_time, remote_copies
 from steps import retention as retention_steps
 from tests.unit.builders import Clock
 from tests.unit.local_machine import LocalConnection
-from verify.backups import places, recovery, retention
+from verify.backups import jobs, newest, places, recovery, retention
 from verify.backups.comparing import Comparison, Fingerprint
 from verify.backups.extrapolation import Point
+from verify.backups.freshness import Age
 from verify.backups.names import Backup, Kind, Tier, tier_path
 from verify.backups.observed import Watched
 from verify.backups.retention import Rule
@@ -217,6 +219,59 @@ def test_a_restore_of_which_some_changed_meanwhile_is_met(measure: Measure) -> N
     backups.judge_restore(measure, "restored", replace(SOUND, unseen=[("value", "0:a")]))
     backups.judge_restore(measure, "restored", replace(SOUND, extra=[("value", "0:a")]))
     assert measure.recorded[-1].n == 3
+
+
+def newest_is(monkeypatch: pytest.MonkeyPatch, found: newest.Restored) -> None:
+    thing: Any = Thing()
+    monkeypatch.setattr(places, "data_node", lambda cluster: NODE)
+    monkeypatch.setattr(backups, "subject_called", lambda *_, **__: thing)
+    monkeypatch.setattr(newest, "restored", lambda *_, **__: found)
+    periods = {"redis-backup": 10.0, jobs.REMOTE: 40.0}
+    monkeypatch.setattr(jobs, "period_of", lambda cluster, job: periods[job])
+    for place in ("data node", "backup host"):
+        monkeypatch.setitem(backups.STORES, place, lambda cluster: None)
+
+
+def look_at_newest(measure: Measure, place: str = "data node") -> None:
+    backups.newest_restores(CLUSTER, "keys of x", place, 3, "redis-backup", measure)
+
+
+WELL = newest.Restored([], 1, Age(2.0, 0.1, "redis/x"))
+
+
+@pytest.mark.parametrize(
+    ("found", "end"),
+    [
+        (replace(WELL, age=Age(3.2, 0.1, "redis/x")), Missed),
+        (replace(WELL, age=Age(3.0, 0.1, "redis/x")), Inconclusive),
+        (replace(WELL, age=Age(math.inf, 0.0, "of the future")), Missed),
+        (replace(WELL, problems=["the table a is empty in it"]), Missed),
+        (replace(WELL, unsure=["the table a has 1 rows in it"]), Inconclusive),
+        (replace(WELL, problems=["x"], unsure=["y"]), Missed),
+        (replace(WELL, checked=0), Inconclusive),
+    ],
+    ids=["too old", "too old or not", "of the future", "empty", "a few", "empty and a few", "none"],
+)
+def test_the_newest_is_judged_by_its_age_and_by_what_it_holds(
+    measure: Measure,
+    monkeypatch: pytest.MonkeyPatch,
+    found: newest.Restored,
+    end: type[Exception],
+) -> None:
+    newest_is(monkeypatch, found)
+    with pytest.raises(end):
+        look_at_newest(measure)
+
+
+def test_a_remote_copy_may_be_older_by_a_period_of_its_own(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest_is(monkeypatch, WELL)
+    look_at_newest(measure)
+    newest_is(monkeypatch, replace(WELL, age=Age(6.5, 0.1, "redis/x")))
+    look_at_newest(measure, "backup host")
+    with pytest.raises(Missed):
+        look_at_newest(measure)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -94,6 +95,7 @@ class Restored:
     database: str
     user: str
     complaints: list[str] = field(default_factory=list)
+    made: datetime | None = None
 
     def fingerprint(self) -> Fingerprint:
         """Read it as the source is read."""

@@ -68,10 +68,14 @@ class Redis:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A Redis in an isolated container. `complaints` are why it did not load the dump."""
+    """A Redis in an isolated container. `complaints` are why it did not load the dump.
+
+    `made` is the dump's own date.
+    """
 
     container: Container
     complaints: list[str] = field(default_factory=list)
+    made: datetime | None = None
 
     def fingerprint(self) -> Fingerprint:
         """Read it as the source is read; empty when it did not start."""
@@ -171,6 +175,8 @@ def restored(store: Store, dump: Backup, *, node: Node, image: str) -> Iterator[
         sent = store.send(dump.path, node, into, timeout=_RESTORE_SECONDS)
         if sent.rc != 0:
             raise CutoverError(sent.stderr.strip(), where=f"the isolated Redis on {node.name}")
+        read = ("redis-check-rdb", "/data/dump.rdb")
+        checked = container.run(*read, timeout=_RESTORE_SECONDS, check=False)
         # Not as an argument of docker run: the dump has to be there before the server starts.
         server = "exec docker-entrypoint.sh redis-server --dir /data --save '' >/tmp/log 2>&1"
         start = ["docker", "exec", "--detach", container.name, "sh", "-c", server]
@@ -181,7 +187,8 @@ def restored(store: Store, dump: Backup, *, node: Node, image: str) -> Iterator[
             what="an isolated Redis",
             log=container.command("tail", "-n", "20", "/tmp/log"),  # noqa: S108 - in it
         )
-        yield Restored(container, [problem] if problem else [])
+        made = parse_check(checked.rc, checked.stdout).made
+        yield Restored(container, [problem] if problem else [], made)
 
 
 def _loaded(container: Container) -> str | Pending:

@@ -59,6 +59,13 @@ class Store:
         """Return the backups of a kind (and database), oldest first. Raises like `entries`."""
         return names.backups((e.path for e in self.entries() if e.is_file), kind, database)
 
+    def finished(self, kind: Kind, database: str = "") -> list[Backup]:
+        """Return those of `backups` that nobody writes to any more."""
+        written = {e.path: e.mtime for e in self.entries() if e.is_file}
+        settled = self.now().timestamp() - SETTLED_SECONDS
+        found = names.backups(written, kind, database)
+        return [backup for backup in found if written[backup.path] <= settled]
+
     def now(self) -> datetime:
         """Return the time of the store's node, which the names there are given by."""
         return datetime.fromtimestamp(float(self.node.run("date +%s.%N").stdout), UTC)

@@ -30,6 +30,10 @@ class RestoredSubject(Protocol):
     def complaints(self) -> list[str]:
         """The errors that the restore itself met."""
 
+    @property
+    def made(self) -> datetime | None:
+        """When the backup's content shows that it was made, if it does."""
+
     def fingerprint(self) -> Fingerprint:
         """Read it as its source is read."""
 
