@@ -22,6 +22,8 @@ from verify.backups.names import Backup, Kind
 _LIST_SECONDS: Final = 30.0
 #: A file is finished when it has not been written to for so long, by its own node's clock.
 SETTLED_SECONDS: Final = 3.0
+# What timeout(1) exits with.
+_TIMED_OUT: Final = 124
 # Of a command's error output this much is kept.
 _MOST_ERRORS: Final = 64 * 1024
 
@@ -138,6 +140,11 @@ class Store:
         )
         if done.rc == 255:
             raise Unreachable(done.stderr.strip(), where=f"node {to.name}")
+        # What timeout(1) ended with is no answer of the command's: the node was slow.
+        if _TIMED_OUT in (done.rc, reader.returncode):
+            raise RemoteTimeout(
+                f"{path} was not taken within {timeout:g} s", where=f"node {to.name}"
+            )
         # When the command refuses early, the reader's broken pipe is not the reader's fault.
         if reader.returncode != 0 and done.rc == 0:
             said = b" ".join(complaints).decode(errors="replace").strip()
