@@ -23,9 +23,8 @@ def none_forgotten(
     """Of all that the servers themselves list, whatever a stack file says."""
     period = jobs.period_of(cluster, job)
     store = places.local(cluster)
-    databases = [
-        name for each in servers.split(" and ") for name in coverage.databases_of(cluster, each)
-    ]
+    listed = {each: coverage.databases_of(cluster, each) for each in servers.split(" and ")}
+    databases = [name for names in listed.values() for name in names]
     found: list[str] = []
 
     def look() -> bool | Pending:
@@ -35,4 +34,5 @@ def none_forgotten(
 
     within = min(periods * period, places.patience(cluster))
     how_long(look, within=within, every=1.0, what="a backup of every database")
+    found += coverage.ambiguous(listed)
     measure.violations("no database is without a backup", found, checked=len(databases))

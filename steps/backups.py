@@ -15,7 +15,8 @@ from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.twin.on_demand import OnDemandStacks
 from fixtures.tables import rows
 from verify.backups import jobs, newest, places
-from verify.backups.comparing import Comparison
+from verify.backups.comparing import FLEETING, Comparison, some
+from verify.backups.freshness import Age
 from verify.backups.observed import Watched, wait_for_all
 from verify.backups.store import Store
 from verify.backups.subjects import another_node, subject_called
@@ -127,14 +128,7 @@ def fresh(
 
     def look(each: Watched) -> None:
         age = each.age(STORES[place](cluster), node=another_node(cluster, each.subject))
-        measure(
-            f"age of the newest {each.subject.kind} backup",
-            age.periods,
-            limit=periods,
-            unit="periods",
-            error=age.error,
-            reason=age.reason,
-        )
+        judge_age(measure, f"age of the newest {each.subject.kind} backup", age, periods)
 
     measure.each(partial(look, each) for each in watched)
 
@@ -176,33 +170,71 @@ def twin_has_copies(
 
 @then(
     parsers.parse(
-        "the newest {named} on the {place} restores on another node, with all it should hold"
+        "the newest {named} on the {place}, at most {periods:g} periods of {job} old, "
+        "restores on another node, with all it should hold"
     )
 )
-def newest_restores(cluster: Cluster, named: str, place: str, measure: Any) -> None:
-    """Whoever took it and when; what it holds is held against what the source has now."""
+def newest_restores(
+    cluster: Cluster, named: str, place: str, periods: float, job: str, measure: Any
+) -> None:
+    """Whoever took it; what it holds is held against what the source has now.
+
+    On the backup host it may be older by a period of the remote copy.
+    """
+    period = jobs.period_of(cluster, job)
+    copying = jobs.period_of(cluster, jobs.REMOTE) if place == "backup host" else 0.0
     subject = subject_called(
         cluster, f"the {named}", volumes_on=places.data_node(cluster), volumes_like=TOOLS_OF
     )
-    found = newest.restored(subject, STORES[place](cluster), another_node(cluster, subject))
-    measure.note(f"age of the newest {subject.kind} backup", found.age / 60, unit="min")
-    criterion = f"newest {subject.kind} backup restores"
+    node = another_node(cluster, subject)
+    found = newest.restored(subject, STORES[place](cluster), node, period=period)
+    limit = periods + copying / period
+    measure.each(
+        [
+            partial(
+                judge_age, measure, f"age of the newest {subject.kind} backup", found.age, limit
+            ),
+            partial(judge_newest, measure, f"newest {subject.kind} backup restores", named, found),
+        ]
+    )
+
+
+def judge_age(measure: Any, criterion: str, age: Age, limit: float) -> None:
+    """In periods of the job's schedule, at most `limit`."""
+    measure(criterion, age.periods, limit=limit, unit="periods", error=age.error, reason=age.reason)
+
+
+def judge_newest(measure: Any, criterion: str, named: str, found: newest.Restored) -> None:
+    """Missed when something is lacking; inconclusive when it may have changed since."""
     if not found.checked:
         measure.inconclusive(criterion, f"the {named} hold nothing now: look at one that does")
+    if found.unsure and not found.problems:
+        measure.inconclusive(criterion, some(found.unsure))
     measure.violations(criterion, found.problems, checked=found.checked)
 
 
 def judge_restore(measure: Any, criterion: str, found: Comparison) -> None:
     """Missed when something differs; inconclusive when a whole kind of facts could not be told.
 
-    Or the content of any table. Keys and files change by themselves: how many did is noted.
+    Or the content of any table, or a database has what its source has not. Keys and files come, go
+    and change by themselves: how many did is noted.
     """
-    for kind, count in sorted(Counter(kind for kind, _ in found.unseen).items()):
-        measure.note(f"{criterion}: {kind} not compared, it changed", count, unit="facts")
+    for what, facts in (
+        ("not compared, it changed", found.unseen),
+        ("not compared, only the restored has it", found.extra),
+    ):
+        for kind, count in sorted(Counter(kind for kind, _ in facts).items()):
+            measure.note(f"{criterion}: {kind} {what}", count, unit="facts")
     tables = [name for kind, name in found.unseen if kind == "checksum"]
     if tables and not found.problems:
         measure.inconclusive(
             criterion, f"written to while it was backed up, so not compared: {', '.join(tables)}"
+        )
+    extra = [f"{kind} of {name}" for kind, name in found.extra if kind not in FLEETING]
+    if extra and not found.problems:
+        measure.inconclusive(
+            criterion,
+            f"only the restored has {some(extra)}: made and removed meanwhile, or not of it",
         )
     if found.blind and not found.problems:
         measure.inconclusive(

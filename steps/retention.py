@@ -10,6 +10,7 @@ from pytest_bdd import parsers, then
 
 from fixtures.cluster.cluster import Cluster
 from verify.backups import aging, jobs, places, retention
+from verify.backups.listing import holds_something
 from verify.backups.retention import Rule
 
 
@@ -19,13 +20,13 @@ from verify.backups.retention import Rule
     )
 )
 def kept(cluster: Cluster, database: str, days: int, weeks: int, months: int, measure: Any) -> None:
-    """Of every day, week and month since the first backup, by names.
+    """Of every day, week and month since the first backup, by names; an empty file is no copy.
 
     On servers the first is the inventory's `backups.since`; without it a store that is younger than
     the rule proves nothing. A twin's jobs began today: there only what is there is judged.
     """
     store = places.local(cluster)
-    paths = [entry.path for entry in store.entries() if entry.is_file]
+    paths = [entry.path for entry in store.entries() if holds_something(entry)]
     criterion, rule = f"copies of {database} kept", Rule(days, weeks, months)
     today, since = store.now().date(), places.taken_since(cluster)
     found, checked = retention.problems_since_first(paths, database, rule, today=today, since=since)

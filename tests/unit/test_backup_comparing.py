@@ -10,7 +10,7 @@ import pytest
 
 from fixtures.errors import CutoverError
 from verify.backups import postgres, redis, volumes
-from verify.backups.comparing import Fingerprint, compare
+from verify.backups.comparing import Fingerprint, compare, some
 from verify.backups.extrapolation import Point, extrapolate
 from verify.backups.subjects import compared
 
@@ -33,7 +33,6 @@ def test_equal_is_equal() -> None:
     [
         ({("rows", "items"): 0}, "rows of items: 0 where the source has 10"),
         ({("checksum", "items"): "abd"}, "checksum of items: abd where the source has abc"),
-        ({("rows", "more"): 1}, "rows of more: only the restored has it"),
         ({("password", "app"): "d2"}, "password of app: it differs"),
     ],
 )
@@ -90,6 +89,18 @@ def test_what_came_or_went_meanwhile_may_be_there_or_not() -> None:
     assert compare(SOURCE, after, SOURCE).problems == []
     assert compare(SOURCE, after, after).problems == []
     assert compare(after, SOURCE, after).problems == []
+
+
+def test_what_only_the_restored_has_may_have_come_and_gone() -> None:
+    found = compare(SOURCE, SOURCE, {**SOURCE, ("rows", "more"): 1})
+    assert found.problems == []
+    assert found.extra == [("rows", "more")]
+    assert found.incomparable["rows"] == 1
+
+
+def test_of_many_names_the_first_are_told() -> None:
+    assert some(["a", "b"]) == "a, b"
+    assert some(list("abcdefg")) == "a, b, c, d, e and 2 more"
 
 
 def test_a_tolerance_is_for_its_kind_only() -> None:

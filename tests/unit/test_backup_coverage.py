@@ -1,9 +1,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from verify.backups.coverage import forgotten
+import pytest
+
+from fixtures.cluster.machine import Machine
+from tests.unit.local_machine import LocalConnection
+from verify.backups.coverage import ambiguous, forgotten, newest_of
 from verify.backups.names import Kind, parse
+from verify.backups.store import Store
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 
@@ -20,6 +26,30 @@ def test_a_database_without_a_backup_is_named() -> None:
 def test_an_old_backup_is_none() -> None:
     assert forgotten({"gibd": ago(61)}, NOW, 60) == ["the newest backup of gibd is 61 s old"]
     assert forgotten({"gibd": ago(59)}, NOW, 60) == []
+
+
+def test_a_name_from_the_future_is_no_backup_for_ever() -> None:
+    (problem,) = forgotten({"gibd": ago(-86400)}, NOW, 60)
+    assert "of the future" in problem
+    assert forgotten({"gibd": ago(-0.5)}, NOW, 60) == []
+
+
+@pytest.mark.parametrize(("size", "counts"), [(0, False), (20, False), (21, True)])
+def test_a_file_without_content_is_no_backup(tmp_path: Path, size: int, counts: bool) -> None:
+    last = tmp_path / "postgres/last"
+    last.mkdir(parents=True)
+    (last / "gibd-20261125-000000.sql.gz").write_bytes(b"x" * 500)
+    (last / "gibd-20261126-000000.sql.gz").write_bytes(b"x" * size)
+    store = Store(Machine("here", LocalConnection()), str(tmp_path))  # type: ignore[arg-type]
+    taken = newest_of(store, ["gibd"])["gibd"]
+    assert taken is not None
+    assert taken.day == (26 if counts else 25)
+
+
+def test_one_server_s_backup_is_not_taken_for_another_s() -> None:
+    (problem,) = ambiguous({"a": ["shop", "x"], "b": ["shop", "y"]})
+    assert problem.startswith("a and b each have a database shop")
+    assert ambiguous({"a": ["x"], "b": ["y"]}) == []
 
 
 def test_roles_may_say_of_which_database_s_server_they_are() -> None:

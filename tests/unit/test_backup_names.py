@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from verify.backups.freshness import age
-from verify.backups.listing import link_problems, parse_listing
+from verify.backups.listing import holds_something, link_problems, parse_listing
 from verify.backups.names import Backup, Kind, Tier, backups, kept, parse, tier_path
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -27,6 +27,22 @@ def test_a_backup_says_what_it_is_and_when_it_was_taken(
     path: str, kind: Kind, database: str
 ) -> None:
     assert parse(path) == Backup(NOW, kind, path, database)
+
+
+@pytest.mark.parametrize(
+    ("path", "taken", "precision"),
+    [
+        ("redis/redis-20260304-0506.rdb", NOW.replace(second=0), 60),
+        ("volumes/backup-2026-03-04.tar.gz", datetime(2026, 3, 4, tzinfo=UTC), 86400),
+    ],
+)
+def test_the_plan_s_own_names_are_less_precise_and_so_is_their_age(
+    path: str, taken: datetime, precision: float
+) -> None:
+    backup = parse(path)
+    assert backup is not None
+    assert (backup.taken, backup.precision) == (taken, precision)
+    assert age([backup], NOW, 100).error == precision / 100
 
 
 @pytest.mark.parametrize(
@@ -90,8 +106,10 @@ def test_a_name_from_the_future_is_never_fresh() -> None:
     assert age([at(-600)], NOW, 60).periods == float("inf")
 
 
-def listed(path: str, kind: str = "f", behind: str = "f", target: str = "") -> str:
-    return "\0".join([path, kind, behind, "12", "1700000000.5", "7", target, ""])
+def listed(
+    path: str, kind: str = "f", behind: str = "f", target: str = "", *, size: int = 12
+) -> str:
+    return "\0".join([path, kind, behind, str(size), "1700000000.5", "7", target, ""])
 
 
 def test_a_listing_is_read_with_links_and_odd_names() -> None:
@@ -112,6 +130,17 @@ def test_a_link_to_nothing_is_a_problem(behind: str) -> None:
 def test_a_cut_listing_is_an_error() -> None:
     with pytest.raises(ValueError, match="whole number"):
         parse_listing(listed("a") + "b\0f\0")
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "something"),
+    [("a.rdb", 0, False), ("a.rdb", 1, True), ("a.sql.gz", 20, False), ("a.sql.gz", 21, True)],
+)
+def test_an_empty_file_is_no_copy_nor_is_nothing_zipped(
+    path: str, size: int, something: bool
+) -> None:
+    (entry,) = parse_listing(listed(path, size=size))
+    assert holds_something(entry) is something
 
 
 def test_an_empty_folder_has_no_entries() -> None:

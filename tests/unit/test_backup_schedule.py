@@ -6,6 +6,7 @@ import gzip
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from fixtures.cluster.machine import Machine
 from fixtures.errors import CutoverError
 from tests.unit.local_machine import LocalConnection
 from verify.backups import completeness
+from verify.backups import schedule as schedule_of
 from verify.backups.completeness import ArchiveSeen, DumpSeen, archive_problems, dump_problems
 from verify.backups.names import Backup, Kind
 from verify.backups.redis import DumpCheck
@@ -48,6 +50,20 @@ def test_a_schedule_has_a_period(schedule: str, seconds: float) -> None:
 def test_what_is_not_understood_is_an_error_and_no_guess(schedule: str) -> None:
     with pytest.raises(CutoverError):
         period(schedule)
+
+
+@pytest.mark.parametrize("variable", ["SCHEDULE", "BACKUP_CRON_EXPRESSION"])
+def test_a_service_says_its_schedule(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setattr(schedule_of, "environment_of", lambda *_: {variable: "0 3 * * 0"})
+    cluster: Any = None
+    assert schedule_of.period_of(cluster, "job") == 7 * 86400
+
+
+def test_a_service_that_says_no_schedule_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule_of, "environment_of", lambda *_: {})
+    cluster: Any = None
+    with pytest.raises(CutoverError, match="SCHEDULE"):
+        schedule_of.period_of(cluster, "job")
 
 
 SUMMARY = 'table public.items\nrows public.items 3\ntable shop."my orders"\nroles 0\nmark\nend\n'
@@ -100,6 +116,15 @@ MADE = datetime(2026, 1, 1, tzinfo=UTC)
 )
 def test_a_redis_dump_is_judged(seen: DumpCheck, keys: int, told: list[str]) -> None:
     assert completeness.redis_problems(seen, keys=keys) == told
+
+
+def test_a_whole_dump_of_another_redis_lacks_the_mark() -> None:
+    other = DumpCheck("", MADE, 5)
+    assert completeness.redis_problems(other, keys=5, marked=True) == [
+        "it lacks a key that was written before it began"
+    ]
+    ours = replace(other, marked=True)
+    assert completeness.redis_problems(ours, keys=5, marked=True) == []
 
 
 ARCHIVE = ArchiveSeen("", frozenset({"backup", "backup/a", "backup/b/x"}), True)

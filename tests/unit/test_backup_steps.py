@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -16,12 +17,14 @@ import pytest
 from fixtures.cluster.machine import Machine
 from signoff.outcome import Inconclusive, Missed
 from signoff.recorder import Measure, Recorder
-from steps import backups
+from steps import backups, recovery_time, remote_copies
+from steps import retention as retention_steps
 from tests.unit.builders import Clock
 from tests.unit.local_machine import LocalConnection
-from verify.backups import places, recovery, retention
+from verify.backups import jobs, newest, places, recovery, retention
 from verify.backups.comparing import Comparison, Fingerprint
 from verify.backups.extrapolation import Point
+from verify.backups.freshness import Age
 from verify.backups.names import Backup, Kind, Tier, tier_path
 from verify.backups.observed import Watched
 from verify.backups.retention import Rule
@@ -30,7 +33,8 @@ from verify.backups.subjects import Found
 
 HERE = Machine("here", LocalConnection())  # type: ignore[arg-type]
 NOW = datetime.now(UTC)
-CLUSTER: Any = SimpleNamespace(nodes={"n": SimpleNamespace(name="n", has_power=True)})
+NODE = SimpleNamespace(name="n", has_power=True, run=lambda *_, **__: SimpleNamespace(rc=0))
+CLUSTER: Any = SimpleNamespace(nodes={"n": NODE})
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +59,9 @@ class Thing:
 
     def home(self) -> None:
         return None
+
+    def image(self) -> str:
+        return "redis"
 
     def fingerprint(self) -> Fingerprint:
         return self.facts
@@ -194,10 +201,13 @@ SOUND = Comparison([], Counter(rows=3), Counter())
         (replace(SOUND, problems=["x"], incomparable=Counter(checksum=1)), Missed),
         (replace(SOUND, unseen=[("checksum", "busy")]), Inconclusive),
         (replace(SOUND, problems=["x"], unseen=[("checksum", "busy")]), Missed),
+        (replace(SOUND, extra=[("rows", "more")]), Inconclusive),
+        (replace(SOUND, problems=["x"], extra=[("rows", "more")]), Missed),
         (Comparison(), Inconclusive),
     ],
     ids=["differs", "nothing there", "all checksums changed", "differs all the same",
-         "a table changed", "differs though a table changed", "no facts"],
+         "a table changed", "differs though a table changed", "a table too many",
+         "differs though a table too many", "no facts"],
 )  # fmt: skip
 def test_a_restore_is_judged(measure: Measure, found: Comparison, end: type[Exception]) -> None:
     with pytest.raises(end):
@@ -207,6 +217,61 @@ def test_a_restore_is_judged(measure: Measure, found: Comparison, end: type[Exce
 def test_a_restore_of_which_some_changed_meanwhile_is_met(measure: Measure) -> None:
     backups.judge_restore(measure, "restored", replace(SOUND, incomparable=Counter(rows=1)))
     backups.judge_restore(measure, "restored", replace(SOUND, unseen=[("value", "0:a")]))
+    backups.judge_restore(measure, "restored", replace(SOUND, extra=[("value", "0:a")]))
+    assert measure.recorded[-1].n == 3
+
+
+def newest_is(monkeypatch: pytest.MonkeyPatch, found: newest.Restored) -> None:
+    thing: Any = Thing()
+    monkeypatch.setattr(places, "data_node", lambda cluster: NODE)
+    monkeypatch.setattr(backups, "subject_called", lambda *_, **__: thing)
+    monkeypatch.setattr(newest, "restored", lambda *_, **__: found)
+    periods = {"redis-backup": 10.0, jobs.REMOTE: 40.0}
+    monkeypatch.setattr(jobs, "period_of", lambda cluster, job: periods[job])
+    for place in ("data node", "backup host"):
+        monkeypatch.setitem(backups.STORES, place, lambda cluster: None)
+
+
+def look_at_newest(measure: Measure, place: str = "data node") -> None:
+    backups.newest_restores(CLUSTER, "keys of x", place, 3, "redis-backup", measure)
+
+
+WELL = newest.Restored([], 1, Age(2.0, 0.1, "redis/x"))
+
+
+@pytest.mark.parametrize(
+    ("found", "end"),
+    [
+        (replace(WELL, age=Age(3.2, 0.1, "redis/x")), Missed),
+        (replace(WELL, age=Age(3.0, 0.1, "redis/x")), Inconclusive),
+        (replace(WELL, age=Age(math.inf, 0.0, "of the future")), Missed),
+        (replace(WELL, problems=["the table a is empty in it"]), Missed),
+        (replace(WELL, unsure=["the table a has 1 rows in it"]), Inconclusive),
+        (replace(WELL, problems=["x"], unsure=["y"]), Missed),
+        (replace(WELL, checked=0), Inconclusive),
+    ],
+    ids=["too old", "too old or not", "of the future", "empty", "a few", "empty and a few", "none"],
+)
+def test_the_newest_is_judged_by_its_age_and_by_what_it_holds(
+    measure: Measure,
+    monkeypatch: pytest.MonkeyPatch,
+    found: newest.Restored,
+    end: type[Exception],
+) -> None:
+    newest_is(monkeypatch, found)
+    with pytest.raises(end):
+        look_at_newest(measure)
+
+
+def test_a_remote_copy_may_be_older_by_a_period_of_its_own(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest_is(monkeypatch, WELL)
+    look_at_newest(measure)
+    newest_is(monkeypatch, replace(WELL, age=Age(6.5, 0.1, "redis/x")))
+    look_at_newest(measure, "backup host")
+    with pytest.raises(Missed):
+        look_at_newest(measure)
 
 
 @pytest.mark.parametrize(
@@ -218,14 +283,14 @@ def test_a_recovery_that_takes_too_long_or_cannot_be_told(
     megabyte = recovery.MEGABYTE
     points = [Point(10 * megabyte, 10.0, error), Point(20 * megabyte, slow, error)]
     with pytest.raises(end):
-        backups.recovery_time(points, 1, 3600, measure)
+        recovery_time.recovery_time(points, 1, 3600, measure)
 
 
 def test_a_line_that_does_not_rise_is_no_line(measure: Measure) -> None:
     megabyte = recovery.MEGABYTE
     points = [Point(size * megabyte, 5.0 - size / 100, 0.1) for size in (20, 50, 80)]
     with pytest.raises(Inconclusive, match="too small"):
-        backups.recovery_time(points, 10, 3600, measure)
+        recovery_time.recovery_time(points, 10, 3600, measure)
 
 
 def test_dumps_without_any_kept_copy_are_missed_and_not_unknown() -> None:
@@ -258,12 +323,26 @@ def test_a_store_that_is_younger_than_the_rule(
     for tier in Tier:
         path = Path(watched.local.path) / tier_path(tier, "gibd", datetime.now(UTC).date())
         path.parent.mkdir(parents=True)
-        path.write_bytes(b"")
+        path.write_bytes(b"x" * 100)
     told: Any = SimpleNamespace(since=since)
     cluster: Any = SimpleNamespace(is_twin=is_twin, inventory=SimpleNamespace(backups=told))
     monkeypatch.setattr(places, "local", lambda cluster: watched.local)
     with pytest.raises(end) if end else contextlib.nullcontext():
-        backups.kept(cluster, "gibd", 7, 4, 6, measure)
+        retention_steps.kept(cluster, "gibd", 7, 4, 6, measure)
+
+
+def test_empty_files_are_no_copies_that_are_kept(
+    watched: Watched, measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tier in Tier:
+        path = Path(watched.local.path) / tier_path(tier, "gibd", datetime.now(UTC).date())
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"" if tier is Tier.MONTHLY else b"x" * 100)
+    told: Any = SimpleNamespace(since=None)
+    cluster: Any = SimpleNamespace(is_twin=True, inventory=SimpleNamespace(backups=told))
+    monkeypatch.setattr(places, "local", lambda cluster: watched.local)
+    with pytest.raises(Missed, match="no monthly copy"):
+        retention_steps.kept(cluster, "gibd", 7, 4, 6, measure)
 
 
 def test_no_copy_of_before_the_damage_anywhere_is_missed(
@@ -273,4 +352,4 @@ def test_no_copy_of_before_the_damage_anywhere_is_missed(
     watched.subject.found = Found(["it is noise"])  # type: ignore[attr-defined]
     monkeypatch.setattr(places, "remote_snapshots", lambda cluster: [watched.local])
     with pytest.raises(Missed, match="it is noise"):
-        backups.survives(CLUSTER, [watched], measure)
+        remote_copies.survives(CLUSTER, [watched], measure)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fixtures.cluster.machine import Machine
-from fixtures.cluster.ssh import CommandFailed
+from fixtures.errors import RemoteTimeout, Unreachable
 from fixtures.waiting import Pending
 from tests.unit.local_machine import LocalConnection
 from verify.backups.names import Backup, Kind
-from verify.backups.store import NothingThere, Store
+from verify.backups.store import NothingThere, Store, Unreadable
 
 HERE = Machine("here", LocalConnection())  # type: ignore[arg-type]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -94,8 +96,23 @@ def test_bytes_are_sent_to_a_command(store: Store) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_an_error_and_not_empty(store: Store) -> None:
-    with pytest.raises(CommandFailed, match="cannot read"):
+    with pytest.raises(Unreadable, match="cannot read"):
         store.send("redis/none.rdb", HERE, "wc -c", timeout=10)
+
+
+def test_a_command_that_takes_too_long_says_nothing_of_the_file(store: Store) -> None:
+    with pytest.raises(RemoteTimeout):
+        store.send(put(store, NOON), HERE, "sleep 9", timeout=0.3)
+
+
+def test_a_store_that_cannot_be_reached_says_nothing_of_the_file(store: Store) -> None:
+    class Lost(LocalConnection):
+        def popen(self, command: str, **options: Any) -> subprocess.Popen[bytes]:
+            return super().popen("exit 255", **options)
+
+    away = Store(Machine("away", Lost()), store.path)  # type: ignore[arg-type]
+    with pytest.raises(Unreachable):
+        away.send(put(store, NOON), HERE, "cat", timeout=10)
 
 
 def test_a_command_that_refuses_early_is_reported_as_it_ended(store: Store) -> None:

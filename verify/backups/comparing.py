@@ -2,13 +2,14 @@
 
 The source's fingerprint is taken before the backup begins and again after it ended. What is the
 same in both must be equal in the restored; a number that changed must lie between the two; of
-anything else that changed nothing can be said.
+anything else that changed nothing can be said. Nor of what only the restored has: it may have been
+made after the first look and removed before the second.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +21,8 @@ Fingerprint = Mapping[tuple[str, str], Value]
 HIDDEN: Final = frozenset({"password", "value", "data"})
 #: Kinds that say what is in a table, key or file: where one was not compared, nobody looked there.
 CONTENT: Final = frozenset({"checksum", "value", "data"})
+#: Kinds of facts of keys and files, which applications make and remove all the time.
+FLEETING: Final = frozenset({"type", "value", "expiry in ms", "data", "owner", "mode", "mtime"})
 _SHOWN: Final = 80
 
 
@@ -32,6 +35,8 @@ class Comparison:
     incomparable: Counter[str] = field(default_factory=Counter)
     #: (kind, name) of what is of a kind in `CONTENT`, was there all along and changed meanwhile.
     unseen: list[tuple[str, str]] = field(default_factory=list)
+    #: (kind, name) of what only the restored has.
+    extra: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def blind(self) -> list[str]:
@@ -52,14 +57,12 @@ def compare(
     for key in sorted({*before, *after, *restored}):
         if key in excused:
             continue
-        kind, name = key
         if key in before and key in after:
             _judge(result, key, before[key], after[key], restored.get(key), tolerance or {})
-        elif key in restored and key not in before and key not in after:
-            result.compared[kind] += 1
-            result.problems.append(f"{kind} of {name}: only the restored has it")
         else:  # it came or went meanwhile
-            result.incomparable[kind] += 1
+            result.incomparable[key[0]] += 1
+            if key not in before and key not in after:
+                result.extra.append(key)
     return result
 
 
@@ -96,6 +99,12 @@ def _judge(
             else f"{_short(restored)} where the source has {_between(before, after)}"
         )
         result.problems.append(f"{kind} of {name}: {shown}")
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """Return the first of the names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _between(before: Value, after: Value) -> str:

@@ -95,13 +95,18 @@ def roles_problems(seen: DumpSeen, roles: int) -> list[str]:
     return problems
 
 
-def redis_problems(seen: DumpCheck, *, keys: int) -> list[str]:
-    """Say why a dump is none of a Redis that has `keys` keys; their number changes by itself."""
+def redis_problems(seen: DumpCheck, *, keys: int, marked: bool = False) -> list[str]:
+    """Say why a dump is none of a Redis that has `keys` keys; their number changes by itself.
+
+    With `marked` it also has to hold the mark that was written before it began.
+    """
     problems = [seen.problem] if seen.problem else []
     if seen.made is None:
         problems.append("it does not say when it was made")
     if keys and not seen.keys:
         problems.append(f"it holds no key, where the source has {keys}")
+    if marked and not seen.marked:
+        problems.append("it lacks a key that was written before it began")
     return problems
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
 from fixtures.cluster.cluster import Cluster
-from verify.backups.names import Kind
+from verify.backups.listing import holds_something
+from verify.backups.names import Kind, backups
 from verify.backups.store import Store
 from verify.replication import Server, connected, server_of
 
@@ -37,19 +38,41 @@ def databases_of(cluster: Cluster, service: str) -> list[str]:
 
 
 def newest_of(store: Store, databases: Iterable[str]) -> dict[str, datetime | None]:
-    """Return when each database's newest backup in `store` was begun; None without one."""
-    found = {name: store.backups(Kind.POSTGRES, name) for name in databases}
-    return {name: backups[-1].taken if backups else None for name, backups in found.items()}
+    """Return when each database's newest backup in `store` was begun; None without one.
+
+    A file that holds nothing is none.
+    """
+    paths = [entry.path for entry in store.entries() if holds_something(entry)]
+    found = {name: backups(paths, Kind.POSTGRES, name) for name in databases}
+    return {name: copies[-1].taken if copies else None for name, copies in found.items()}
 
 
 def forgotten(
     newest: Mapping[str, datetime | None], now: datetime, most_seconds: float
 ) -> list[str]:
-    """Say which databases have no backup of the last `most_seconds`."""
+    """Say which databases have no backup of the last `most_seconds`, by their names.
+
+    One from the future, by more than clocks differ, would be young for ever: it is none.
+    """
     problems = []
     for database, taken in newest.items():
         if taken is None:
             problems.append(f"the database {database} has no backup")
         elif (age := (now - taken).total_seconds()) > most_seconds:
             problems.append(f"the newest backup of {database} is {age:.0f} s old")
+        elif age < -1:
+            problems.append(f"the newest backup of {database} says that it is of the future")
     return problems
+
+
+def ambiguous(databases: Mapping[str, Collection[str]]) -> list[str]:
+    """Say which name several servers (server → its databases) have: a dump tells the name only."""
+    servers: dict[str, list[str]] = {}
+    for server, names in databases.items():
+        for name in names:
+            servers.setdefault(name, []).append(server)
+    return [
+        f"{' and '.join(having)} each have a database {name}: their backups cannot be told apart"
+        for name, having in servers.items()
+        if len(having) > 1
+    ]

@@ -38,9 +38,9 @@ def age(
 ) -> Age:
     """Return the age of the newest of `found`, in periods of `period` seconds.
 
-    `content` is when its content shows that it was made, ± `content_error` seconds; names are to
-    the second. A name from the future is no proof of anything, nor is one that is not whole, which
-    `problems` say: its age counts as infinite.
+    `content` is when its content shows that it was made, ± `content_error` seconds; a name is as
+    precise as it says. One from the future is no proof of anything, nor is one that is not whole,
+    which `problems` say: its age counts as infinite.
     """
     if not found:
         return Age(math.inf, 0.0, "there is no backup")
@@ -55,4 +55,4 @@ def age(
         if by_content > by_name + content_error:
             reason = f"{newest.path} holds data of {content:%Y-%m-%d %H:%M:%S}"
             return Age(by_content / period, content_error / period, reason)
-    return Age(by_name / period, 1.0 / period, newest.path)
+    return Age(by_name / period, newest.precision / period, newest.path)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from fixtures.cluster.cluster import Node
 from fixtures.cluster.ssh import Completed
 from fixtures.errors import CutoverError
 from fixtures.stacks.catalogue import OWNED_LABEL
+from fixtures.waiting import NeverTrue, Pending, eventually
 
 #: It ends by itself after so long, also when the harness was killed; its volumes go with it.
 LIFETIME_SECONDS: Final = 900
 _START_SECONDS: Final = 60.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +75,19 @@ def isolated(
         # --rm takes the anonymous volumes along, and the lifetime ends what cannot be reached now.
         with contextlib.suppress(CutoverError):
             node.run(f"docker rm --force --volumes {name}", timeout=_START_SECONDS, check=False)
+
+
+def started(look: Callable[[], T | Pending], container: Container, *, what: str, log: str) -> T:
+    """Wait until the server in a container is there as `look` sees it; `log` prints its last words.
+
+    Raises `CutoverError` when it is not: a slow node says nothing of the backup.
+    """
+    try:
+        return eventually(
+            look,
+            within=_START_SECONDS,
+            what=what,
+            diagnose=lambda: container.node.run(log, check=False).stdout,
+        )
+    except NeverTrue as late:
+        raise CutoverError(str(late), where=f"node {container.node.name}") from late

@@ -8,6 +8,8 @@ from typing import Final
 #: Prints what `parse_listing` reads: path, type, type behind links, size, mtime, inode, target.
 FIND: Final = r"find . -mindepth 1 -printf '%P\0%y\0%Y\0%s\0%T@\0%i\0%l\0'"
 _FIELDS: Final = 7
+#: What gzip makes of nothing. A job whose dump failed leaves such a file under a good name.
+_EMPTY_GZIP: Final = 20
 # What %Y says of a link that leads nowhere, in a circle, or where it cannot be followed.
 _NOWHERE: Final = frozenset("NL?")
 
@@ -38,6 +40,11 @@ def parse_listing(printed: str) -> list[Entry]:
             Entry(path, kind == "f", nowhere, int(size), float(mtime), int(inode), target)
         )
     return entries
+
+
+def holds_something(entry: Entry) -> bool:
+    """Say whether it is a file that can be a copy of anything: neither empty nor nothing zipped."""
+    return entry.is_file and entry.size > (_EMPTY_GZIP if entry.path.endswith(".gz") else 0)
 
 
 def link_problems(entries: list[Entry]) -> list[str]:

@@ -2,8 +2,9 @@
 
 The layouts are those of the usual tools: `postgres/` as prodrigestivill/postgres-backup-local lays
 it out (with the roles beside the database), `redis/` as the plan's own job names its copies,
-`volumes/` as offen/docker-volume-backup does. A name is the one date that a copy keeps: its mtime
-is whatever the last tool made of it. Times in names are UTC, as in the containers that write them.
+`volumes/` as offen/docker-volume-backup does, or by the day as the plan has it. A name is the one
+date that a copy keeps: its mtime is whatever the last tool made of it. Times in names are UTC, as
+in the containers that write them.
 """
 
 from __future__ import annotations
@@ -39,26 +40,33 @@ class Tier(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Backup:
-    """One file: when its name says that it was begun (to the second), of what, where in the store.
+    """One file: when its name says that it was begun, of what, where in the store.
 
-    `database` is empty for what is no database; of roles it may say of which one's server.
+    `database` is empty for what is no database; of roles it may say of which one's server. Names
+    are cut off: it was begun at `taken` or less than `precision` seconds later.
     """
 
     taken: datetime
     kind: Kind
     path: str
     database: str = ""
+    precision: float = 1.0
 
 
 _STAMP: Final = r"(\d{8}-\d{6})"
+_DATE: Final = r"\d{4}-\d\d-\d\d"
+#: What a path looks like, its kind, its date's form, and to how many seconds that is.
 _PATTERNS: Final = (
-    (re.compile(rf"postgres/last/(.+)-{_STAMP}\.sql\.gz"), Kind.POSTGRES, "%Y%m%d-%H%M%S"),
-    (re.compile(rf"redis/()redis-{_STAMP}\.rdb"), Kind.REDIS, "%Y%m%d-%H%M%S"),
+    (re.compile(rf"postgres/last/(.+)-{_STAMP}\.sql\.gz"), Kind.POSTGRES, "%Y%m%d-%H%M%S", 1.0),
+    (re.compile(rf"redis/()redis-{_STAMP}\.rdb"), Kind.REDIS, "%Y%m%d-%H%M%S", 1.0),
+    (re.compile(r"redis/()redis-(\d{8}-\d{4})\.rdb"), Kind.REDIS, "%Y%m%d-%H%M", 60.0),
     (
-        re.compile(r"volumes/()backup-(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d)\.tar\.gz"),
+        re.compile(rf"volumes/()backup-({_DATE}T\d\d-\d\d-\d\d)\.tar\.gz"),
         Kind.VOLUMES,
         "%Y-%m-%dT%H-%M-%S",
+        1.0,
     ),
+    (re.compile(rf"volumes/()backup-({_DATE})\.tar\.gz"), Kind.VOLUMES, "%Y-%m-%d", 86400.0),
 )
 _TIERS: Final = {
     Tier.DAILY: (re.compile(r"postgres/daily/(.+)-(\d{8})\.sql\.gz"), "%Y%m%d"),
@@ -69,7 +77,7 @@ _TIERS: Final = {
 
 def parse(path: str) -> Backup | None:
     """Read one path, relative to the store; None for what is no backup."""
-    for pattern, kind, form in _PATTERNS:
+    for pattern, kind, form, precision in _PATTERNS:
         found = pattern.fullmatch(path)
         taken = _date(found[2], form) if found else None
         if found and taken:
@@ -79,6 +87,7 @@ def parse(path: str) -> Backup | None:
                 Kind.ROLES if of_roles else kind,
                 path,
                 found[1].removesuffix(GLOBALS).removesuffix("-") if of_roles else found[1],
+                precision,
             )
     return None
 

@@ -2,64 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+import math
+from dataclasses import dataclass, field
 
 from fixtures.cluster.cluster import Node
-from verify.backups.comparing import Fingerprint
-from verify.backups.names import Kind
-from verify.backups.store import Store
+from fixtures.errors import CutoverError
+from verify.backups.freshness import Age, age
+from verify.backups.holding import Holding, held, parts
+from verify.backups.names import Backup
+from verify.backups.store import NothingThere, Store, Unreadable
 from verify.backups.subjects import Subject
-
-#: Kind of subject → the kind of fact that is its content; an empty one has other facts too.
-_CONTENT: Final = {Kind.POSTGRES: "rows", Kind.REDIS: "value", Kind.VOLUMES: "data"}
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore found wrong, and the backup's `age` in seconds.
+    """What a restore found wrong, what it cannot tell, and the backup's `age`.
 
-    `checked` is how many tables with rows, keys or files the source has: without any, a restore
-    proves nothing.
+    `checked` is how many tables with rows, databases with keys or volumes with files the source
+    has: without any, a restore proves nothing.
     """
 
     problems: list[str]
     checked: int
-    age: float
+    age: Age
+    unsure: list[str] = field(default_factory=list)
 
 
-def restored(subject: Subject, store: Store, node: Node) -> Restored:
-    """Restore the newest backup of `subject` in `store` on `node`. Raises `CutoverError`."""
-    found = store.backups(subject.kind, subject.database)
-    if not found:
-        return Restored([f"{store}: there is no {subject.kind} backup"], 1, 0.0)
-    age = (store.now() - found[-1].taken).total_seconds()
-    source = subject.fingerprint()
-    with subject.restored(store, found[-1], node=node) as copy:
-        problems = list(copy.complaints)
-        if not problems:
-            problems = lacking(subject.kind, source, copy.fingerprint())
-    checked = max(len(content(subject.kind, source)), len(problems))
-    return Restored([f"{found[-1].path}: {problem}" for problem in problems], checked, age)
+def restored(subject: Subject, store: Store, node: Node, *, period: float) -> Restored:
+    """Restore the newest backup of `subject` in `store` on `node`.
 
-
-def content(kind: Kind, facts: Fingerprint) -> list[str]:
-    """Return the names of the tables that have rows, or of the keys, or of the files."""
-    return [name for (fact, name), value in facts.items() if fact == _CONTENT[kind] and value != 0]
-
-
-def lacking(kind: Kind, source: Fingerprint, copy: Fingerprint) -> list[str]:
-    """Say what a copy lacks that its source has now, in kind: other facts may have changed since.
-
-    A table that has rows must have some in the copy; of keys and files there must be any.
+    One is due every `period` seconds. Raises `CutoverError` when it could not be tried.
     """
-    there, here = content(kind, source), content(kind, copy)
-    if there and not here:
-        return ["nothing is in it"]
-    if kind is not Kind.POSTGRES:
-        return []
-    missing = [name for name in there if name not in here]
-    return [
-        f"the table {name} is {'empty' if ('rows', name) in copy else 'not'} in it"
-        for name in missing
-    ]
+    try:
+        backup = _newest(subject, store)
+        if backup is None:
+            nothing = f"{store}: there is no {subject.kind} backup"
+            return Restored([nothing], 1, Age(math.inf, 0.0, nothing))
+        now, source = store.now(), subject.fingerprint()
+        with subject.restored(store, backup, node=node) as copy:
+            made, holding = copy.made, Holding(copy.complaints)
+            if not copy.complaints:
+                holding = held(subject.kind, source, copy.fingerprint())
+    except (NothingThere, Unreadable) as gone:
+        return Restored([str(gone)], 1, Age(math.inf, 0.0, str(gone)))
+    has = sum(many > 0 for many in parts(subject.kind, source).values())
+    return Restored(
+        [f"{backup.path}: {problem}" for problem in holding.lacking],
+        max(has, len(holding.lacking)),
+        age([backup], now, period, content=made),
+        [f"{backup.path}: {doubt}" for doubt in holding.unsure],
+    )
+
+
+def _newest(subject: Subject, store: Store) -> Backup | None:
+    """Return the newest that is finished, None when there is none at all."""
+    if finished := store.finished(subject.kind, subject.database):
+        return finished[-1]
+    if store.backups(subject.kind, subject.database):
+        raise CutoverError(f"its only {subject.kind} backup is being written", where=str(store))
+    return None

@@ -10,12 +10,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from fixtures.cluster.cluster import Node
-from fixtures.cluster.ssh import CommandFailed
 from fixtures.waiting import Pending, Waited, how_long
 from verify.backups.comparing import Comparison, Fingerprint
 from verify.backups.freshness import Age, age
 from verify.backups.names import Backup
-from verify.backups.store import NothingThere, Store
+from verify.backups.store import NothingThere, Store, Unreadable
 from verify.backups.subjects import Found, Subject, compared
 
 # Names and a dump's own date are to the second.
@@ -97,7 +96,7 @@ class Watched:
         backup = self.found()
         try:
             found = self.subject.look(store, backup, self.before, node=node, mark=self.mark)
-        except (CommandFailed, NothingThere) as gone:
+        except (Unreadable, NothingThere) as gone:
             return [str(gone)]
         assert self.since is not None
         if found.made is not None and found.made < self.since - _SECOND:
@@ -141,7 +140,7 @@ class Watched:
         mark = self.mark if self.since is not None and backup.taken > self.since else ""
         try:
             return self.subject.look(store, backup, self.before, node=node, mark=mark)
-        except CommandFailed as gone:
+        except Unreadable as gone:
             return Found([str(gone)])
 
     def restore(self, store: Store, *, node: Node) -> Comparison:
@@ -150,7 +149,7 @@ class Watched:
             with self.subject.restored(store, self.found(), node=node) as restored:
                 until = self.local.now() + timedelta(minutes=1)
                 return compared(self.subject, self.before, self.after, restored, until)
-        except NothingThere as gone:
+        except (Unreadable, NothingThere) as gone:
             return Comparison([str(gone)])
 
     def found(self) -> Backup:

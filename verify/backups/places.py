@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import date
 
 from fixtures.cluster.cluster import Cluster, Node
@@ -10,7 +11,10 @@ from fixtures.errors import CannotProve
 from verify.backups.names import snapshots
 from verify.backups.store import NothingThere, Store
 
+_LATEST = "latest"
 _SNAPSHOTS = "snapshots"
+# Prints something where there is no `latest`, not even one to nothing, but a store's folders.
+_IS_A_STORE = "[ ! -L latest ] && [ ! -e latest ] && ls -d postgres redis volumes 2>/dev/null"
 
 
 def data_node(cluster: Cluster) -> Node:
@@ -29,15 +33,20 @@ def taken_since(cluster: Cluster) -> date | None:
 
 
 def remote(cluster: Cluster) -> Store:
-    """Return the newest complete remote copy. Raises `CannotProve` without a backup host."""
-    return _on_backup_host(cluster, "latest")
+    """Return the newest complete remote copy. Raises `CannotProve` without a backup host.
+
+    It is `latest`, or all there is where a job mirrors into the folder itself, as the plan's does.
+    """
+    whole, newest = _on_backup_host(cluster), _on_backup_host(cluster, _LATEST)
+    look = f"cd {shlex.quote(whole.path)}/ 2>/dev/null && {{ {_IS_A_STORE}; }}; true"
+    return whole if whole.node.run(look).stdout.strip() else newest
 
 
 def remote_snapshots(cluster: Cluster) -> list[Store]:
     """Return every copy that the backup host has: the newest complete one, then newest first."""
     try:
         paths = [entry.path for entry in _on_backup_host(cluster, _SNAPSHOTS).entries()]
-    except NothingThere:  # another layout: then `latest` is all there is
+    except NothingThere:  # another layout: then there is one copy only
         paths = []
     found = [_on_backup_host(cluster, f"{_SNAPSHOTS}/{name}") for name in snapshots(paths)]
     return [remote(cluster), *found]
@@ -54,7 +63,7 @@ def patience(cluster: Cluster) -> float:
     return _named(cluster).wait
 
 
-def _on_backup_host(cluster: Cluster, folder: str) -> Store:
+def _on_backup_host(cluster: Cluster, folder: str = "") -> Store:
     backups = _named(cluster)
     if backups.host is None or cluster.backup_host is None:
         raise CannotProve(
@@ -62,7 +71,7 @@ def _on_backup_host(cluster: Cluster, folder: str) -> Store:
             where=f"cluster {cluster.name}",
             remedy="See docs/real-servers.md, `backups.host`.",
         )
-    return Store(cluster.backup_host, f"{backups.host.path}/{folder}")
+    return Store(cluster.backup_host, f"{backups.host.path}/{folder}".rstrip("/"))
 
 
 def _named(cluster: Cluster) -> Backups:

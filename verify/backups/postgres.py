@@ -7,26 +7,39 @@ import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.errors import CutoverError
-from fixtures.waiting import Pending, eventually
+from fixtures.waiting import Pending
+from verify.backups import locale
 from verify.backups.comparing import Fingerprint
-from verify.backups.isolated import LIFETIME_SECONDS, Container, isolated
+from verify.backups.isolated import LIFETIME_SECONDS, Container, isolated, started
 from verify.backups.names import Backup, Kind
 from verify.backups.store import Store
 
 _FINGERPRINT: Final = Path(__file__).with_name("postgres_fingerprint.sql").read_bytes()
 _FINGERPRINT_SECONDS: Final = 300.0
-_START_SECONDS: Final = 60.0
 # A restore may take so long, or what its compressed dump needs at so many bytes a second.
 _RESTORE_SECONDS: Final = 600.0
 _SLOWEST_BYTES: Final = 500_000
 _SHOWN: Final = 5
 #: The harness's own table in the source, while a scenario looks for a mark in its backups.
 MARKS: Final = "cutover_backup_marks"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSpec:
+    """What a server has to be like to be given a dump: its image, superuser and locale.
+
+    `locale` is as CREATE DATABASE takes it.
+    """
+
+    image: str
+    user: str
+    locale: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,11 @@ class Postgres:
     def image(self) -> str:
         """Return the image that its task runs, for a restore must not be into another version."""
         return image_of(self.container())
+
+    def spec(self) -> ServerSpec:
+        """Return what a server for its dumps has to be like. Raises `CutoverError`."""
+        made = json.loads(self._sql(locale.QUERY))
+        return ServerSpec(self.image(), self.user, locale.clause(made))
 
     def fingerprint(self) -> Fingerprint:
         """Read all that a restore must bring back. Raises `CutoverError`."""
@@ -77,6 +95,7 @@ class Restored:
     database: str
     user: str
     complaints: list[str] = field(default_factory=list)
+    made: datetime | None = None
 
     def fingerprint(self) -> Fingerprint:
         """Read it as the source is read."""
@@ -120,20 +139,21 @@ def restored(
     roles: Backup | None,
     *,
     node: Node,
-    image: str,
-    user: str = "postgres",
+    spec: ServerSpec,
 ) -> Iterator[Restored]:
     """Restore a dump, after the roles where there are any, into a fresh server on `node`.
 
-    What the restore itself complains of is in the result. Raises `CutoverError` when it could not
-    be tried.
+    Its database is made as `spec` says, which the dump does not. What the restore itself complains
+    of is in the result. Raises `CutoverError` when it could not be tried.
     """
+    user = spec.user
     lifetime = patience(store, dump) + LIFETIME_SECONDS
-    with server(node, image, user, lifetime=lifetime) as container:
+    with server(node, spec.image, user, lifetime=lifetime) as container:
         complaints = []
         if roles is not None:
             complaints += load(store, roles, container, "postgres", user, stop=False)
-        psql(container, "postgres", user, f'create database "{dump.database}" template template0;')
+        create = f'create database "{dump.database}" template template0 {spec.locale};'
+        psql(container, "postgres", user, create)
         complaints += load(store, dump, container, dump.database, user, stop=True)
         yield Restored(container, dump.database, user, complaints)
 
@@ -146,15 +166,11 @@ def server(node: Node, image: str, user: str, *, lifetime: float) -> Iterator[Co
     )
     command = ("docker-entrypoint.sh", "postgres")
     with isolated(node, image, command, environment=environment, lifetime=lifetime) as container:
-        eventually(
+        started(
             lambda: _accepts(container, user),
-            within=_START_SECONDS,
+            container,
             what="an isolated PostgreSQL",
-            diagnose=lambda: (
-                container.node.run(
-                    f"docker logs --tail 20 {container.name} 2>&1", check=False
-                ).stdout
-            ),
+            log=f"docker logs --tail 20 {container.name} 2>&1",
         )
         yield container
 

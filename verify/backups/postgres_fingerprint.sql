@@ -14,12 +14,19 @@ set local statement_timeout = 0;
 -- (A temporary view would be a write, so the condition is a psql variable.)
 \set ours 'n.nspname !~ ''^(pg_|information_schema$)'' and not exists (select 1 from pg_depend d where d.objid = c.oid and d.classid = ''pg_class''::regclass and d.deptype = ''e'')'
 
-select json_build_array('database', 'settings', json_build_array(pg_encoding_to_char(encoding),
-  datcollate, datctype, pg_get_userbyid(datdba),
+-- A dump without --create has none of these; encoding and collation are made anew from the source's.
+select json_build_array('encoding and collation', 'the database', json_build_array(
+  pg_encoding_to_char(encoding), datcollate, datctype)::text)
+from pg_database where datname = current_database();
+select json_build_array('owner', 'the database', pg_get_userbyid(datdba))
+from pg_database where datname = current_database();
+select json_build_array('privileges', 'the database',
   (select array_agg(a::text order by a::text)
-   from unnest(coalesce(datacl, acldefault('d', datdba))) a),
+   from unnest(coalesce(datacl, acldefault('d', datdba))) a)::text)
+from pg_database where datname = current_database();
+select json_build_array('settings', 'the database', coalesce(
   (select array_agg(c order by c) from pg_db_role_setting s, unnest(setconfig) c
-   where s.setdatabase = d.oid))::text)
+   where s.setdatabase = d.oid)::text, 'none'))
 from pg_database d where datname = current_database();
 
 -- Rows and a checksum of every table. The checksum is a multiset's: the sum over all rows of both

@@ -14,25 +14,25 @@ from typing import Final
 
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.errors import CutoverError
-from fixtures.waiting import Pending, eventually
+from fixtures.waiting import Pending
 from verify.backups.comparing import Fingerprint
-from verify.backups.isolated import Container, isolated
+from verify.backups.isolated import Container, isolated, started
 from verify.backups.names import Backup
 from verify.backups.store import Store
 
 _SCRIPT: Final = Path(__file__).with_name("redis_fingerprint.sh").read_text(encoding="utf-8")
 _LUA: Final = Path(__file__).with_name("redis_fingerprint.lua").read_bytes()
 _FINGERPRINT_SECONDS: Final = 120.0
-_START_SECONDS: Final = 60.0
 _RESTORE_SECONDS: Final = 300.0
 MARK: Final = "cutover:backup-mark:"
-#: A mark goes by itself, also when the harness was killed.
-_MARK_SECONDS: Final = 3600
+#: A mark goes by itself, also when the harness was killed; no backup is awaited for as long.
+_MARK_SECONDS: Final = 86400
 _LOGIN: Final = (
     "if [ -r /run/secrets/redis_password ]; then "
     "REDISCLI_AUTH=$(cat /run/secrets/redis_password); export REDISCLI_AUTH; fi; "
 )
 NEVER: Final = -1
+_MARKED: Final = "[cutover] the mark is in it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,14 @@ class Redis:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A Redis in an isolated container. `complaints` are why it did not load the dump."""
+    """A Redis in an isolated container. `complaints` are why it did not load the dump.
+
+    `made` is the dump's own date.
+    """
 
     container: Container
     complaints: list[str] = field(default_factory=list)
+    made: datetime | None = None
 
     def fingerprint(self) -> Fingerprint:
         """Read it as the source is read; empty when it did not start."""
@@ -121,17 +125,26 @@ class DumpCheck:
     """What redis-check-rdb says: whether it is whole, when it was made, and how many keys it has.
 
     `made` is its own `ctime`, None when it does not say; `problem` is empty when it is whole.
+    `marked`: the mark asked for is in it.
     """
 
     problem: str
     made: datetime | None
     keys: int
+    marked: bool = False
 
 
-def check_dump(store: Store, dump: Backup, *, node: Node, image: str) -> DumpCheck:
-    """Run redis-check-rdb over a dump, in a container of `image` on `node`."""
+def check_dump(store: Store, dump: Backup, *, node: Node, image: str, mark: str = "") -> DumpCheck:
+    """Run redis-check-rdb over a dump, in a container of `image` on `node`; look for a mark in it.
+
+    RDB compresses a long string only if that saves some bytes, which a mark's random digits do not:
+    its key stands there as it is.
+    """
     with isolated(node, image, ("sleep", "infinity")) as container:
         into = "cat >/tmp/dump.rdb && redis-check-rdb /tmp/dump.rdb"
+        if mark:
+            find = f"LC_ALL=C grep -qF {MARK}{mark} /tmp/dump.rdb"
+            into += f" && {{ ! {find} || echo '{_MARKED}'; }}"
         command = container.command("sh", "-c", into)
         done = store.send(dump.path, node, command, timeout=_RESTORE_SECONDS)
     return parse_check(done.rc, done.stdout + done.stderr)
@@ -150,6 +163,7 @@ def parse_check(rc: int, printed: str) -> DumpCheck:
         problem,
         datetime.fromtimestamp(int(made[1]), UTC) if made else None,
         int(keys[1]) if keys else 0,
+        _MARKED in printed,
     )
 
 
@@ -161,14 +175,20 @@ def restored(store: Store, dump: Backup, *, node: Node, image: str) -> Iterator[
         sent = store.send(dump.path, node, into, timeout=_RESTORE_SECONDS)
         if sent.rc != 0:
             raise CutoverError(sent.stderr.strip(), where=f"the isolated Redis on {node.name}")
+        read = ("redis-check-rdb", "/data/dump.rdb")
+        checked = container.run(*read, timeout=_RESTORE_SECONDS, check=False)
         # Not as an argument of docker run: the dump has to be there before the server starts.
         server = "exec docker-entrypoint.sh redis-server --dir /data --save '' >/tmp/log 2>&1"
         start = ["docker", "exec", "--detach", container.name, "sh", "-c", server]
         node.run(shlex.join(start))
-        problem = eventually(
-            lambda: _loaded(container), within=_START_SECONDS, what="an isolated Redis"
+        problem = started(
+            lambda: _loaded(container),
+            container,
+            what="an isolated Redis",
+            log=container.command("tail", "-n", "20", "/tmp/log"),  # noqa: S108 - in it
         )
-        yield Restored(container, [problem] if problem else [])
+        made = parse_check(checked.rc, checked.stdout).made
+        yield Restored(container, [problem] if problem else [], made)
 
 
 def _loaded(container: Container) -> str | Pending:

@@ -11,6 +11,8 @@ from fixtures.cluster.cluster import Cluster
 from fixtures.errors import CutoverError
 
 _VARIABLE: Final = "SCHEDULE"
+#: That of offen/docker-volume-backup and its like.
+_OTHER_VARIABLE: Final = "BACKUP_CRON_EXPRESSION"
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600}
 _HOUR: Final = 3600
 _DAY: Final = 24 * _HOUR
@@ -60,7 +62,8 @@ def environment_of(cluster: Cluster, service: str) -> dict[str, str]:
 
 def period_of(cluster: Cluster, service: str) -> float:
     """Return the seconds between two runs of a job, by its service's own configuration."""
-    schedule = environment_of(cluster, service).get(_VARIABLE)
+    environment = environment_of(cluster, service)
+    schedule = environment.get(_VARIABLE) or environment.get(_OTHER_VARIABLE)
     if schedule is None:
         raise CutoverError(
             f"says nothing of its {_VARIABLE}",

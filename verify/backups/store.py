@@ -22,12 +22,18 @@ from verify.backups.names import Backup, Kind
 _LIST_SECONDS: Final = 30.0
 #: A file is finished when it has not been written to for so long, by its own node's clock.
 SETTLED_SECONDS: Final = 3.0
+# What timeout(1) exits with.
+_TIMED_OUT: Final = 124
 # Of a command's error output this much is kept.
 _MOST_ERRORS: Final = 64 * 1024
 
 
 class NothingThere(CutoverError):
     """The store's folder does not exist: never made, lost, or a link to nothing."""
+
+
+class Unreadable(CommandFailed):
+    """A file of the store cannot be read there, which says something of the backup itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,13 @@ class Store:
     def backups(self, kind: Kind, database: str = "") -> list[Backup]:
         """Return the backups of a kind (and database), oldest first. Raises like `entries`."""
         return names.backups((e.path for e in self.entries() if e.is_file), kind, database)
+
+    def finished(self, kind: Kind, database: str = "") -> list[Backup]:
+        """Return those of `backups` that nobody writes to any more."""
+        written = {e.path: e.mtime for e in self.entries() if e.is_file}
+        settled = self.now().timestamp() - SETTLED_SECONDS
+        found = names.backups(written, kind, database)
+        return [backup for backup in found if written[backup.path] <= settled]
 
     def now(self) -> datetime:
         """Return the time of the store's node, which the names there are given by."""
@@ -88,7 +101,7 @@ class Store:
         """Stream one file to the standard input of `command` on `to`, through the harness.
 
         Nothing of it lands on the harness's disk. Returns how `command` ended, its output
-        included. Raises `CommandFailed` when the file cannot be read, and `RemoteTimeout`.
+        included. Raises `Unreadable` when the file cannot be read, `Unreachable`, `RemoteTimeout`.
         """
         reading = f"timeout -k 2 {timeout:g} cat {shlex.quote(self._full(path))}"
         writing = f"timeout -k 2 {timeout:g} sh -c {shlex.quote(command)}"
@@ -127,10 +140,17 @@ class Store:
         )
         if done.rc == 255:
             raise Unreachable(done.stderr.strip(), where=f"node {to.name}")
+        # What timeout(1) ended with is no answer of the command's: the node was slow.
+        if _TIMED_OUT in (done.rc, reader.returncode):
+            raise RemoteTimeout(
+                f"{path} was not taken within {timeout:g} s", where=f"node {to.name}"
+            )
         # When the command refuses early, the reader's broken pipe is not the reader's fault.
         if reader.returncode != 0 and done.rc == 0:
             said = b" ".join(complaints).decode(errors="replace").strip()
-            raise CommandFailed(f"cannot read {path}: {said}", where=str(self))
+            if reader.returncode == 255:
+                raise Unreachable(said, where=f"node {self.node.name}")
+            raise Unreadable(f"cannot read {path}: {said}", where=str(self))
         return done
 
     def _full(self, path: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol
 
 from fixtures.cluster.cluster import Cluster, Node
-from fixtures.errors import CutoverError
+from fixtures.errors import CannotProve, CutoverError, RemoteTimeout, Unreachable
 from verify.backups import completeness, postgres, redis, seed, volumes
 from verify.backups.comparing import Comparison, Fingerprint, compare
 from verify.backups.names import Backup, Kind
@@ -28,6 +29,10 @@ class RestoredSubject(Protocol):
     @property
     def complaints(self) -> list[str]:
         """The errors that the restore itself met."""
+
+    @property
+    def made(self) -> datetime | None:
+        """When the backup's content shows that it was made, if it does."""
 
     def fingerprint(self) -> Fingerprint:
         """Read it as its source is read."""
@@ -63,6 +68,9 @@ class Subject(Protocol):
 
     def home(self) -> Node:
         """Return the node that it is on."""
+
+    def image(self) -> str:
+        """Return the image that it is read and restored with, which its home has."""
 
     def mark(self) -> str:
         """Write the mark and return it."""
@@ -109,6 +117,10 @@ class PostgresSubject:
     def home(self) -> Node:
         """Return the node that it runs on."""
         return self.source.container().node
+
+    def image(self) -> str:
+        """Return what its server runs: a restore must not be into another version."""
+        return self.source.image()
 
     def mark(self) -> str:
         """Write a row."""
@@ -159,8 +171,7 @@ class PostgresSubject:
             backup,
             postgres.roles_for(store, backup),
             node=node,
-            image=self.source.image(),
-            user=self.source.user,
+            spec=self.source.spec(),
         )
 
     def excused(self, source: Fingerprint, until: datetime) -> Collection[tuple[str, str]]:
@@ -180,6 +191,10 @@ class RedisSubject:
     def home(self) -> Node:
         """Return the node that it runs on."""
         return self.source.container().node
+
+    def image(self) -> str:
+        """Return what its server runs."""
+        return postgres.image_of(self.source.container())
 
     def mark(self) -> str:
         """Write a key."""
@@ -204,19 +219,17 @@ class RedisSubject:
     def look(
         self, store: Store, backup: Backup, source: Fingerprint, *, node: Node, mark: str = ""
     ) -> Found:
-        """Let redis-check-rdb read it; a key is not looked for, its own date says more."""
-        image = postgres.image_of(self.source.container())
-        seen = redis.check_dump(store, backup, node=node, image=image)
+        """Let redis-check-rdb read it, and look for the mark: another Redis' dump is whole too."""
+        seen = redis.check_dump(store, backup, node=node, image=self.image(), mark=mark)
         keys = sum(kind == "type" for kind, _ in source)
-        problems = completeness.redis_problems(seen, keys=keys)
+        problems = completeness.redis_problems(seen, keys=keys, marked=bool(mark))
         return Found([f"{backup.path}: {problem}" for problem in problems], seen.made)
 
     def restored(
         self, store: Store, backup: Backup, *, node: Node
     ) -> contextlib.AbstractContextManager[RestoredSubject]:
         """Load it."""
-        image = postgres.image_of(self.source.container())
-        return redis.restored(store, backup, node=node, image=image)
+        return redis.restored(store, backup, node=node, image=self.image())
 
     def excused(self, source: Fingerprint, until: datetime) -> Collection[tuple[str, str]]:
         """Keys that expire before the look at the restored has ended."""
@@ -235,6 +248,10 @@ class VolumesSubject:
     def home(self) -> Node:
         """Return the volumes' node."""
         return self.source.node
+
+    def image(self) -> str:
+        """Return the image with the tools."""
+        return self.source.image
 
     def mark(self) -> str:
         """Write a file."""
@@ -300,12 +317,36 @@ def trees(cluster: Cluster, node: Node, names: Sequence[str], *, like: str) -> V
 
 
 def another_node(cluster: Cluster, subject: Subject) -> Node:
-    """Return a node with power that the subject is not on: a restore has to work elsewhere."""
-    home = subject.home()
-    for node in cluster.nodes.values():
-        if node.has_power and node is not home:
-            return node
-    raise CutoverError("no other node has power", where=f"cluster {cluster.name}")
+    """Return a node with power and the subject's image, but without it: a restore works elsewhere.
+
+    Raises `CannotProve` when there is none, for nothing is pulled onto a server.
+    """
+    home, image = subject.home(), subject.image()
+    others = [node for node in cluster.nodes.values() if node.has_power and node is not home]
+    if not others:
+        raise CutoverError("no other node has power", where=f"cluster {cluster.name}")
+    away: CutoverError | None = None
+    for node in others:
+        try:
+            if node.run(f"docker image inspect {shlex.quote(image)}", check=False).rc == 0:
+                return node
+        except (Unreachable, RemoteTimeout) as error:
+            away = error
+    if away is not None:  # it may have the image
+        raise away
+    name = _name_of(home, image)
+    raise CannotProve(
+        f"none has the image {name}, to restore into",
+        where=f"nodes {', '.join(node.name for node in others)}",
+        remedy=f"On one of them: docker pull {name}",
+    )
+
+
+def _name_of(home: Node, image: str) -> str:
+    """Return by what name a node's image can be pulled: its digest, if it came from a registry."""
+    form = '{{join .RepoDigests " "}} {{join .RepoTags " "}}'
+    inspect = f"docker image inspect --format '{form}' {shlex.quote(image)}"
+    return next(iter(home.run(inspect, check=False).stdout.split()), image)
 
 
 def compared(

@@ -7,6 +7,7 @@ import secrets
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -82,6 +83,7 @@ class Restored:
     container: Container
     names: tuple[str, ...]
     complaints: list[str] = field(default_factory=list)
+    made: datetime | None = None
 
     def fingerprint(self) -> Fingerprint:
         """Read them as the source is read; a volume that is not there has no facts."""
