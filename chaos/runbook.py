@@ -12,16 +12,12 @@ from chaos.faults.data import ReplicaPromoted
 from chaos.faults.promotion import Fenced, OldPrimaryFollows
 from chaos.guard import Permission
 from chaos.session import Chaos, InForce
-from fixtures.cluster.cluster import NoControlPlane
 from fixtures.cluster.power import Instant
-from fixtures.waiting import Pending, eventually
 
 #: The acts touch both nodes of the pair, beside what was broken before.
 _BOTH_NODES: Final = Permission(several_domains=True)
 #: What an operator does about a fault, rather than a fault.
 ACTS: Final = (Fenced, ReplicaPromoted, OldPrimaryFollows)
-#: The plan's failover: by then the managers have a leader again.
-_LED_SECONDS: Final = 60.0
 
 
 @dataclass
@@ -42,16 +38,8 @@ class Runbook:
 
     def fence(self) -> InForce:
         """Keep the old primary from coming back: before anything else writes."""
-        eventually(
-            self._led,
-            within=_LED_SECONDS,
-            retry_on=(NoControlPlane,),
-            what="managers that take orders",
-        )
+        self.chaos.cluster.led()
         return self.chaos.begin(Fenced(self.primary, self.primary_node), _BOTH_NODES)
-
-    def _led(self) -> bool | Pending:
-        return self.chaos.cluster.snapshot(timeout=5).leader() is not None or Pending("no leader")
 
     def promote(self) -> InForce:
         """Make the replica a primary (pg_promote)."""

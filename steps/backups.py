@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from pytest_bdd import given, parsers, then, when
 
 from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.twin.on_demand import OnDemandStacks
+from fixtures.errors import CannotProve, CutoverError
 from fixtures.tables import rows
 from verify.backups import jobs, newest, places
 from verify.backups.comparing import FLEETING, Comparison, some
@@ -147,33 +148,55 @@ def restores(cluster: Cluster, watched: list[Watched], place: str, measure: Any)
 
 @given(
     parsers.parse(
-        "a twin's {named} has data that {job} copied to the backup host within {periods:g} periods"
+        "a twin's jobs have copied data of these to the backup host within {periods:g} periods"
     )
 )
 def twin_has_copies(
     cluster: Cluster,
     watch: Callable[[str, str], Watched],
-    named: str,
-    job: str,
     periods: float,
+    datatable: Any,
     measure: Any,
 ) -> None:
     """Servers have theirs: their jobs have run long ago, or that is what the next step finds."""
     if not cluster.is_twin:
         return
-    watched = watch(f"the {named}", job)
-    watched.begin()
-    took = watched.wait(places.remote(cluster), periods=periods)
-    if watched.backup is None:
-        measure.violations("backups to restore", [took.reason], checked=1)
+    watched = [
+        watch(f"the {row['source']}", row["job"]) for row in rows(datatable, "source", "job")
+    ]
+    for each in watched:
+        each.begin()
+    times = wait_for_all(watched, places.remote(cluster), periods=periods)
+    found = [took.reason for each, took in zip(watched, times, strict=True) if each.backup is None]
+    if found:
+        measure.violations("backups to restore", found, checked=len(watched))
 
 
 @then(
     parsers.parse(
-        "the newest {named} on the {place}, at most {periods:g} periods of {job} old, "
-        "restores on another node, with all it should hold"
+        "the newest of each, at most {periods:g} periods of its job old, restores on another node, "
+        "with all it should hold"
     )
 )
+def newest_restore(cluster: Cluster, periods: float, datatable: Any, measure: Any) -> None:
+    """Each is judged, whatever is found of the others."""
+    listed = rows(datatable, "source", "job", "place")
+    unproven: list[CannotProve] = []
+
+    def look(row: Mapping[str, str]) -> None:
+        try:
+            newest_restores(cluster, row["source"], row["place"], periods, row["job"], measure)
+        except CannotProve as error:
+            unproven.append(error)
+        except CutoverError as error:
+            what = f"newest backup restores: {row['source']} on the {row['place']}"
+            measure.inconclusive(what, str(error))
+
+    measure.each(partial(look, row) for row in listed)
+    if unproven:
+        raise unproven[0]
+
+
 def newest_restores(
     cluster: Cluster, named: str, place: str, periods: float, job: str, measure: Any
 ) -> None:
@@ -188,13 +211,11 @@ def newest_restores(
     )
     node = another_node(cluster, subject)
     found = newest.restored(subject, STORES[place](cluster), node, period=period)
-    limit = periods + copying / period
+    limit, what = periods + copying / period, f"{named} on the {place}"
     measure.each(
         [
-            partial(
-                judge_age, measure, f"age of the newest {subject.kind} backup", found.age, limit
-            ),
-            partial(judge_newest, measure, f"newest {subject.kind} backup restores", named, found),
+            partial(judge_age, measure, f"age of the newest backup: {what}", found.age, limit),
+            partial(judge_newest, measure, f"newest backup restores: {what}", named, found),
         ]
     )
 

@@ -70,7 +70,7 @@ def restore_elsewhere(
     home = places.data_node(cluster)
     source = lost.subject.source
     to = next(n for n in cluster.nodes.values() if n.has_power and n is not home)
-    copy = cluster.snapshot().service_called(replica).name
+    copy = cluster.led().service_called(replica).name
     moved = Moved(cluster, source, copy, home.name, to)
     request.addfinalizer(partial(put_back, chaos, moved))
     container = moved.start_empty()

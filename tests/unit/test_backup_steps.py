@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from fixtures.cluster.machine import Machine
+from fixtures.errors import CannotProve, CutoverError
+from signoff.measurement import Verdict
 from signoff.outcome import Inconclusive, Missed
 from signoff.recorder import Measure, Recorder
 from steps import backups, recovery_time, remote_copies
@@ -237,6 +239,33 @@ def look_at_newest(measure: Measure, place: str = "data node") -> None:
 
 
 WELL = newest.Restored([], 1, Age(2.0, 0.1, "redis/x"))
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [(CannotProve("no image", where="n"), CannotProve), (CutoverError("slow"), Inconclusive)],
+)
+def test_each_of_the_newest_is_judged_whatever_becomes_of_the_others(
+    measure: Measure,
+    monkeypatch: pytest.MonkeyPatch,
+    error: CutoverError,
+    end: type[Exception],
+) -> None:
+    newest_is(monkeypatch, WELL)
+
+    def restored(subject: Any, store: Any, node: Any, **_: Any) -> newest.Restored:
+        if store == "broken":
+            raise error
+        return WELL
+
+    monkeypatch.setattr(newest, "restored", restored)
+    monkeypatch.setitem(backups.STORES, "data node", lambda cluster: "broken")
+    table = [["source", "job", "place"]]
+    table += [["keys of x", "redis-backup", place] for place in ("data node", "backup host")]
+    with pytest.raises(end):
+        backups.newest_restore(CLUSTER, 3, table, measure)
+    met = [m.criterion for m in measure.recorded if m.verdict is Verdict.MET]
+    assert "newest backup restores: keys of x on the backup host" in met
 
 
 @pytest.mark.parametrize(

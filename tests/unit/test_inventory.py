@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from fixtures import waiting
 from fixtures.cluster.cluster import Cluster, NoControlPlane
 from fixtures.cluster.inventory import (
     Kind,
@@ -20,8 +21,11 @@ from fixtures.cluster.inventory import (
     load_inventory,
 )
 from fixtures.cluster.power import CommandPower
+from fixtures.cluster.swarm import Snapshot
 from fixtures.errors import CutoverError, Unreachable
 from fixtures.yaml_file import UniqueKeys
+from tests.unit.builders import Clock, nodes, snapshot
+from tests.unit.chaos_builders import quiet
 
 GOOD: dict[str, Any] = {
     "cluster": "shop",
@@ -206,6 +210,24 @@ def test_when_no_manager_answers_there_is_a_remedy(
         monkeypatch.setattr(cluster.nodes["m1"], "ask", refuse)
         with pytest.raises(NoControlPlane, match=r"m1: no ssh connection\. Try: ssh -F it m1"):
             cluster.snapshot()
+
+
+def test_a_leader_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "time", Clock())
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    inventory = load_inventory(written(folder, GOOD))
+    led = snapshot()
+    answers = iter([NoControlPlane("no quorum"), snapshot(nodes(m1={"leader": False})), led])
+
+    def asked(**_: object) -> Snapshot:
+        answer = next(answers)
+        if isinstance(answer, NoControlPlane):
+            raise answer
+        return answer
+
+    with quiet(), Cluster(inventory, CommandPower(inventory)) as cluster:
+        monkeypatch.setattr(cluster, "snapshot", asked)
+        assert cluster.led() is led
 
 
 @pytest.mark.parametrize("port", [1, 65535])
