@@ -61,9 +61,10 @@ def slices(moments: Sequence[float]) -> NDArray[np.float64]:
     """Return the edges of equal slices that hold all `moments` (seconds)."""
     first, last = min(moments), max(moments)
     width = max(_LEAST_SLICE_SECONDS, (last - first) / _MOST_SLICES)
-    edges: NDArray[np.float64] = first + width * np.arange(
-        int((last - first) / width) + 2, dtype=np.float64
-    )
+    count = int((last - first) / width) + 1
+    # The quotient may be rounded down to just below a whole number, with the last moment outside.
+    count += first + width * count <= last
+    edges: NDArray[np.float64] = first + width * np.arange(count + 1, dtype=np.float64)
     return edges
 
 

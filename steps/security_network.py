@@ -47,9 +47,15 @@ def scanned(cluster: Cluster) -> dict[str, frozenset[int]]:
 
 @then("these ports are open, and no other")
 def exposure(
-    cluster: Cluster, exposed: dict[str, frozenset[int]], datatable: Any, measure: Any
+    cluster: Cluster,
+    exposed: dict[str, frozenset[int]],
+    datatable: Any,
+    run: Any,
+    measure: Any,
 ) -> None:
     """From outside; beside that, what services publish whatever a firewall lets through."""
+    if others := ports.untried(cluster):
+        run.notes.append(f"No port was tried at IPv6 addresses: {'; '.join(others)}.")
     listed = rows(datatable, "node", "TCP", "UDP")
     published = ports.published(cluster)
     found = ports.unlisted(published, {row["node"]: row["TCP"] for row in listed})

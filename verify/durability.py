@@ -19,6 +19,8 @@ SAFE: Final[Mapping[str, frozenset[str]]] = {
     "full_page_writes": frozenset({"on"}),
     "synchronous_commit": frozenset({"on", "local", "remote_write", "remote_apply"}),
 }
+#: Sources of a setting that are of this connection's role or database, not of the server.
+_OVERRIDES: Final = ("database", "user", "database user")
 
 
 def problems(cluster: Cluster, name: str) -> list[str]:
@@ -28,7 +30,7 @@ def problems(cluster: Cluster, name: str) -> list[str]:
     """
     with connected(cluster, server_of(cluster.snapshot(), name)) as connection:
         settings = connection.execute(
-            "select name, setting from pg_settings where name = any(%s)", [list(SAFE)]
+            "select name, setting, source from pg_settings where name = any(%s)", [list(SAFE)]
         ).fetchall()
         own = connection.execute(
             "select coalesce(d.datname, 'every database'), coalesce(r.rolname, 'every role'),"
@@ -36,7 +38,12 @@ def problems(cluster: Cluster, name: str) -> list[str]:
             " left join pg_database d on d.oid = s.setdatabase"
             " left join pg_roles r on r.oid = s.setrole"
         ).fetchall()
-    return unsafe(dict(settings)) + unsafe_overrides(own)
+    hidden = [name for name, _, source in settings if source in _OVERRIDES]
+    return [
+        *unsafe({name: setting for name, setting, _ in settings}),
+        *unsafe_overrides(own),
+        *(f"{name} of the server itself is hidden by an override of ours" for name in hidden),
+    ]
 
 
 def unsafe(settings: Mapping[str, str]) -> list[str]:

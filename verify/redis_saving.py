@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from fixtures.cluster.cluster import Cluster
 from verify.redis_server import redis_connected
+
+_ANONYMOUS: Final = re.compile(r"/volumes/[0-9a-f]{64}/_data$")
 
 
 def problems(cluster: Cluster, service: str, seconds: float) -> list[str]:
@@ -68,13 +71,20 @@ def failing(
 
 
 def kept_nowhere(folder: str, mountinfo: str) -> list[str]:
-    """Say whether `folder` lies in the container itself and goes with it. Pure.
+    """Say whether `folder` lies in the container itself, or in what goes with it. Pure.
 
-    `mountinfo` is /proc/self/mountinfo, whose fifth field is where something is mounted (proc(5)).
+    `mountinfo` is /proc/self/mountinfo (proc(5)). An anonymous volume, which an image's VOLUME
+    makes for each container anew, has 64 hexadecimal digits for a name.
     """
-    points = {line.split()[4] for line in mountinfo.splitlines() if line.strip()}
-    inside = [p for p in points if p != "/" and f"{folder}/".startswith(f"{p.rstrip('/')}/")]
-    return [] if inside else [f"{folder} is on no volume: what it saves goes with its container"]
+    covering: dict[str, str] = {}
+    for line in filter(str.strip, mountinfo.splitlines()):
+        before, _, after = line.partition(" - ")
+        root, point = before.split()[3:5]
+        if point != "/" and f"{folder}/".startswith(f"{point.rstrip('/')}/"):
+            fleeting = after.split()[0] in ("tmpfs", "ramfs") or _ANONYMOUS.search(root)
+            covering[point] = "in memory or in a volume without a name" if fleeting else ""
+    where = covering[max(covering, key=len)] if covering else "on no volume"
+    return [f"{folder} is {where}: what it saves goes with its container"] if where else []
 
 
 def _text(value: Any) -> str:

@@ -44,7 +44,7 @@ def test_clean_is_0(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_findings_are_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(folder / "shop.yml", folder / "web.yml") == 1
-    first, remedy, last = capsys.readouterr().out.splitlines()
+    before, _, first, remedy, last = capsys.readouterr().out.splitlines()
     assert first == (
         f"{folder}/shop.yml:19: error: [pinned-local-volume] shop/db:"
         " services.db.deploy.placement.constraints: fits hppavilion only, with data on its disk:"
@@ -52,6 +52,7 @@ def test_findings_are_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     )
     assert remedy.strip().startswith("Replicate the data")
     assert remedy.endswith("Endangers: Automatic failover (< 60 seconds).")
+    assert ": warning: [not-backed-up] shop/db:" in before
     assert last.startswith("2 services in 2 file(s)")
 
 
@@ -220,7 +221,7 @@ def test_sarif_has_what_the_specification_asks(folder: Path) -> None:
         assert rule["help"]["text"]
         assert rule["defaultConfiguration"]["level"] in ("error", "warning", "note")  # 3.50.3
     assert run_["invocations"] == [{"executionSuccessful": True, "exitCode": 1}]  # 3.20.14
-    assert len(run_["results"]) == 3
+    assert len(run_["results"]) == 5
     for result in run_["results"]:
         assert ids[result["ruleIndex"]] == result["ruleId"]  # 3.27.6
         assert result["level"] in ("error", "warning", "note")

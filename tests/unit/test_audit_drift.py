@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fixtures.cluster.inventory import load_inventory
-from tests.unit.audit_builders import INVENTORY, WEB, stack
+from tests.unit.audit_builders import INVENTORY, WEB, changed, stack
 from tests.unit.builders import service
 from verify.audit import drift
 from verify.audit.audit import judge
@@ -17,6 +17,12 @@ DIGEST = "sha256:" + 64 * "a"
 def test_the_audit_names_what_its_files_declare() -> None:
     result = judge([stack(WEB)], nodes_of(load_inventory(INVENTORY)))
     assert result.declared == {"shop_web": "example/web:1.4"}
+
+
+def test_a_job_is_declared_and_may_be_over() -> None:
+    job = changed(WEB, {"deploy.mode": "replicated-job", "deploy.update_config": None})
+    result = judge([stack(job)], nodes_of(load_inventory(INVENTORY)))
+    assert list(result.declared) == list(result.jobs) == ["shop_web"]
 
 
 def test_a_service_that_no_file_has() -> None:

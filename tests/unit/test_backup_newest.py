@@ -32,6 +32,7 @@ SOURCE: Facts = {
     ("role", "postgres"): "super",
     ("role", "app"): "x",
     ("password", "app"): "secret",
+    ("password", "reader"): "none",
     ("constraint", "public.items.key"): "k",
     ("index", "public.cutover_backup_marks_pkey"): "i",
 }
@@ -90,6 +91,11 @@ def test_a_tenth_of_the_rows_is_neither_a_backup_nor_a_fault() -> None:
         [], ["the table public.items has 49 rows in it, and 100 now"]
     )
     assert held(Kind.POSTGRES, source, {**copy, ("rows", "public.items"): 50}) == Holding()
+
+
+def test_a_role_without_its_password_has_none_in_the_backup() -> None:
+    copy: Facts = {**SOURCE, ("password", "app"): "none"}
+    assert lacking(Kind.POSTGRES, SOURCE, copy) == ["no password is in it"]
 
 
 @pytest.mark.parametrize(

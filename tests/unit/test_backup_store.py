@@ -105,14 +105,17 @@ def test_a_command_that_takes_too_long_says_nothing_of_the_file(store: Store) ->
         store.send(put(store, NOON), HERE, "sleep 9", timeout=0.3)
 
 
-def test_a_store_that_cannot_be_reached_says_nothing_of_the_file(store: Store) -> None:
+@pytest.mark.parametrize("command", ["cat", "cat; exit 1"])
+def test_a_store_that_cannot_be_reached_says_nothing_of_the_file(
+    store: Store, command: str
+) -> None:
     class Lost(LocalConnection):
         def popen(self, command: str, **options: Any) -> subprocess.Popen[bytes]:
             return super().popen("exit 255", **options)
 
     away = Store(Machine("away", Lost()), store.path)  # type: ignore[arg-type]
     with pytest.raises(Unreachable):
-        away.send(put(store, NOON), HERE, "cat", timeout=10)
+        away.send(put(store, NOON), HERE, command, timeout=10)
 
 
 def test_a_command_that_refuses_early_is_reported_as_it_ended(store: Store) -> None:

@@ -23,7 +23,7 @@ from verify.backups.isolated import Container
 from verify.backups.names import Backup, Kind
 from verify.backups.observed import Watched
 from verify.backups.store import Store, Unreadable
-from verify.backups.subjects import another_node
+from verify.backups.subjects import RedisSubject, another_node
 
 MADE = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -127,4 +127,15 @@ def test_the_mark_is_looked_for_in_the_bytes_of_a_dump(
 
     assert marked("abc")
     assert not marked("abd")
+    source: Any = SimpleNamespace(has_mark=lambda mark: mark == "abd")
+    subject = RedisSubject(source)
+    monkeypatch.setattr(RedisSubject, "image", lambda self: "i")
+
+    def lacks(mark: str) -> bool:
+        told = subject.look(store, dump, {}, node=any_node, mark=mark).problems
+        return any("it lacks a key" in problem for problem in told)
+
+    assert not lacks("abc")
+    assert lacks("abd")
+    assert not lacks("abe"), "a full cache has thrown it out"
     assert not marked("")

@@ -62,8 +62,10 @@ def test_layers_are_shared_and_records_are_not(engine: Path) -> None:
 
 
 def test_an_image_whose_layers_are_gone_is_never_named(engine: Path) -> None:
-    (engine / "image/overlay2/layerdb/sha256/aa1/diff").unlink()
-    with pytest.raises(FileNotFoundError):
+    (engine / "image/overlay2/layerdb/sha256/aa1").rename(
+        engine / "image/overlay2/layerdb/sha256/aa1-1234-removing"
+    )
+    with pytest.raises(KeyError):
         link_images.give(str(engine), {"cutover/web:1": "sha256:one"}, "node")
     assert not (engine / "volumes/node/_data/image").exists()
 
@@ -76,7 +78,14 @@ def client(**info: Any) -> MagicMock:
 
 def seed(made: MagicMock, images: dict[str, str]) -> None:
     with quiet():
-        seeding.seed(made, image="node", images=images, volumes=["v"], labels={"cutover": "t"})
+        seeding.seed(
+            made,
+            image="node",
+            images=images,
+            volumes=["v"],
+            name="n",
+            labels={"cutover": "t"},
+        )
 
 
 @pytest.mark.parametrize(("driver", "images"), [("overlayfs", {"a:1": "x"}), ("overlay2", {})])
@@ -91,3 +100,6 @@ def test_nodes_load_their_images_where_nothing_can_be_linked() -> None:
     made.containers.run.side_effect = DockerException("no such folder")
     seed(made, {"a:1": "x"})
     assert made.containers.run.call_args.kwargs["labels"] == {"cutover": "t"}
+    made.containers.get.return_value.remove.assert_called_once_with(force=True)
+    made.volumes.get.return_value.remove.assert_called_once_with()
+    made.volumes.create.assert_called_once_with("v", labels={"cutover": "t"})

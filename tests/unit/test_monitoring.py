@@ -367,8 +367,19 @@ def test_a_panel_over_a_source_that_grafana_does_not_have() -> None:
         return dashboards.queries(board, SOURCES), datasources.problems(board, SOURCES)
 
     found = ([("T / p", "x")], [])
-    for good in (None, "Prometheus", "p1", {"uid": "p1"}, {"uid": "${source}"}, "$source"):
+    for good in (
+        None,
+        "default",
+        "Prometheus",
+        "p1",
+        {"uid": "p1"},
+        {"uid": "${source}"},
+        "$source",
+    ):
         assert of(good) == found, good
+    own = [Source("-- Grafana --", "grafana", "datasource", True)]
+    board = {"title": "T", "panels": [panel("p", "x")]}
+    assert datasources.problems(board, own) == ["T / p: Grafana has no such data source"]
     assert of({"uid": "gone"}) == ([], ["T / p: Grafana has no such data source"])
     assert of({"uid": "l1"}) == ([], []), "Loki's queries are not PromQL"
 

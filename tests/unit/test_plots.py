@@ -10,7 +10,7 @@ from xml.dom import minidom
 import pytest
 from matplotlib.colors import to_hex
 
-from signoff import plots
+from signoff import latency_plots, plots
 from signoff.plots import BAD, GOOD, Event, Point, Window
 
 
@@ -146,3 +146,13 @@ def test_the_names_of_close_events_do_not_overlap() -> None:
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert len(boxes) == 7
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+@pytest.mark.parametrize("last", [94218.51310770371, 94034.91627785105, 93914.91627785105])
+def test_the_last_answer_is_in_the_last_slice(last: float) -> None:
+    """120 slices of (last - first) / 120 may end before the last moment, by rounding."""
+    first = 93914.91627785105
+    edges = latency_plots.slices([first, last])
+    assert edges[-1] > last
+    found = latency_plots.bands([Point(first, 0.1, ok=True), Point(last, 0.1, ok=True)], edges)
+    assert found[50][-1] == 0.1

@@ -77,6 +77,18 @@ def test_a_folder_on_a_volume(folder: str) -> None:
     assert kept_nowhere(folder, MOUNTS) == []
 
 
+@pytest.mark.parametrize(
+    "mount",
+    [
+        f"254:0 /docker/volumes/{'a1' * 32}/_data /data/redis rw - ext4 /dev/vda rw",
+        "0:60 / /data/redis rw - tmpfs tmpfs rw",
+    ],
+)
+def test_a_mount_that_goes_with_its_container(mount: str) -> None:
+    (problem,) = kept_nowhere("/data/redis", f"{MOUNTS}803 800 {mount}\n")
+    assert "in memory or in a volume without a name" in problem
+
+
 @pytest.mark.parametrize("folder", ["/var/lib/redis", "/database"])
 def test_a_folder_that_goes_with_its_container(folder: str) -> None:
     assert kept_nowhere(folder, MOUNTS) == [

@@ -41,6 +41,15 @@ def agent(name: str) -> ModuleType:
     return module
 
 
+def test_addresses_that_the_scan_does_not_knock_at() -> None:
+    text = (
+        "2: eth0    inet6 2001:db8::7/64 scope global dynamic \\       valid_lft 86400sec\n"
+        "4: vpn0    inet6 fd7a::1/128 scope global \\       valid_lft forever\n"
+    )
+    assert ports.global_addresses(text) == ["2001:db8::7", "fd7a::1"]
+    assert ports.global_addresses("") == []
+
+
 # -- on the wire -------------------------------------------------------------------------------
 
 
@@ -84,8 +93,8 @@ def test_networks_that_nobody_listed_count_where_they_leave_a_node() -> None:
         return dict.fromkeys(networks, "10.9.0.9")
 
     tasks = [
-        task("shop_api", on="m1", addresses=used("backend", "side", "ingress")),
-        task("shop_db", on="w1", addresses=used("backend", "side", "ingress")),
+        task("shop_api", on="m1", addresses=used("backend", "side")),
+        task("shop_db", on="w1", addresses=used("backend", "side")),
         task("shop_a", on="w1", addresses=used("alone")),
         task("shop_b", on="w1", addresses=used("alone")),
     ]
@@ -111,7 +120,7 @@ def test_networks_that_nobody_listed_count_where_they_leave_a_node() -> None:
     untried = found(True, True)
     assert (untried.problems, untried.unproven) == ([], [])
     assert untried.doubts == [
-        "side, that shop_api, shop_db use, was not tried: add it to the table"
+        "side, that shop_api, shop_db use, was not tried: add it to the table, and netcheck to it"
     ]
 
 

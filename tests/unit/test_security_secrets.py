@@ -138,16 +138,17 @@ def test_rotated_logs_are_searched_as_well(tmp_path: Path) -> None:
     (tmp_path / "app.log.2.gz").write_bytes(gzip.compress(f"login with {VALUE}\n".encode()))
     (tmp_path / "app.log.3.gz").write_bytes(gzip.compress(b"nothing"))
     (tmp_path / "broken.gz").write_bytes(b"not compressed")
-    found = search.search(Here(), listing(tmp_path), [SECRET])  # type: ignore[arg-type]
+    found = search.search(Here(), listing(tmp_path), [SECRET], unzip=True)  # type: ignore[arg-type]
     assert found.files == {str(tmp_path / "app.log.2.gz"): ("db_password",)}
     assert found.searched == 3
+    assert not search.search(Here(), listing(tmp_path), [SECRET]).files  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("tool", ["xargs -0 -r -a", "zcat"])
+@pytest.mark.parametrize("tool", ["xargs -0 -r -a", "gzip -dc"])
 def test_a_search_that_is_blind_is_an_error(tmp_path: Path, tool: str) -> None:
     blind = Here((tool, "true"))
     with pytest.raises(CutoverError, match="its own control"):
-        search.search(blind, listing(tmp_path), [SECRET])  # type: ignore[arg-type]
+        search.search(blind, listing(tmp_path), [SECRET], unzip=True)  # type: ignore[arg-type]
 
 
 # -- the places --------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ TASK: dict[str, Any] = {
     "NetworksAttachments": [
         {"Network": {"Spec": {"Name": "backend"}}, "Addresses": ["198.51.100.7/24"]},
         {"Network": {"Spec": {"Name": "ingress"}}},
+        {"Network": {"Spec": {"Name": "mesh", "Ingress": True}}, "Addresses": ["10.0.0.7/24"]},
     ],
 }
 

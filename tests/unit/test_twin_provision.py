@@ -23,7 +23,7 @@ def test_a_refusal_of_the_engine_names_twin_and_remedy_and_leaves_nothing(
     twin = Twin("refused", nobody)
     done: list[str] = []
 
-    def build(_: str) -> None:
+    def build(*_: object) -> None:
         done.append("built")
         raise APIError("400", explanation="network cutover-refused is ambiguous")
 

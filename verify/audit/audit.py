@@ -10,7 +10,7 @@ from fixtures.errors import CutoverError
 from verify.audit.exceptions import Reason, check_subjects
 from verify.audit.nodes import Nodes
 from verify.audit.rule import RULES, Audit, Criterion, Found, Level, Rule, rule
-from verify.audit.stack import Stack
+from verify.audit.stack import Service, Stack
 
 UNUSED = "unused-reason"
 
@@ -40,13 +40,14 @@ class Finding:
 class Result:
     """All that was found, worst first in each file.
 
-    `declared` has `stack_service` → image of each service that should go on running.
+    `declared` has `stack_service` → image of each service, `jobs` those of them that end by design.
     """
 
     findings: Sequence[Finding]
     services: int
     files: Sequence[str]
     declared: Mapping[str, str]
+    jobs: Collection[str] = ()
 
     @property
     def accepted(self) -> list[Finding]:
@@ -108,5 +109,14 @@ def judge(
                 place = Found(exception.path, exception.line, subject, "exceptions", message)
                 findings.append(Finding(RULES[UNUSED], place))
     findings.sort(key=_order)
-    declared = {f"{s.stack.name}_{s.name}": s.text("image") for s in audit.services if not s.is_job}
-    return Result(findings, len(audit.services), [stack.path for stack in stacks], declared)
+    return Result(
+        findings,
+        len(audit.services),
+        [stack.path for stack in stacks],
+        {_full_name(service): service.text("image") for service in audit.services},
+        [_full_name(service) for service in audit.services if service.is_job],
+    )
+
+
+def _full_name(service: Service) -> str:
+    return f"{service.stack.name}_{service.name}"

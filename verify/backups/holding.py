@@ -102,7 +102,12 @@ def _lasting(kind: Kind, source: Fingerprint) -> set[str]:
 
 
 def _of(kind: str, facts: Fingerprint) -> dict[str, Value]:
-    return {name: v for (fact, name), v in facts.items() if fact == kind and _OURS not in name}
+    """Return the facts of one kind; a role without a password has none to lose."""
+    return {
+        name: value
+        for (fact, name), value in facts.items()
+        if fact == kind and _OURS not in name and not (kind == "password" and value == "none")
+    }
 
 
 def _database(name: str) -> str:

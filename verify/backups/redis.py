@@ -57,6 +57,10 @@ class Redis:
         self.cli(f"redis-cli --raw SET {MARK}{token} 1 EX {_MARK_SECONDS}")
         return token
 
+    def has_mark(self, token: str) -> bool:
+        """Whether a mark is there: a full cache throws keys out, those with an expiry first."""
+        return self.cli(f"redis-cli --raw EXISTS {MARK}{token}").strip() == "1"
+
     def unmark(self, token: str) -> None:
         """Remove a mark; safe to repeat."""
         self.cli(f"redis-cli --raw DEL {MARK}{token}")

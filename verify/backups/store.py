@@ -103,7 +103,8 @@ class Store:
         Nothing of it lands on the harness's disk. Returns how `command` ended, its output
         included. Raises `Unreadable` when the file cannot be read, `Unreachable`, `RemoteTimeout`.
         """
-        reading = f"timeout -k 2 {timeout:g} cat {shlex.quote(self._full(path))}"
+        # ssh ends with 255 for a signal as for a lost connection; a shell ends with a number.
+        reading = f"timeout -k 2 {timeout:g} cat {shlex.quote(self._full(path))} || exit $?"
         writing = f"timeout -k 2 {timeout:g} sh -c {shlex.quote(command)}"
         reader = self.node.connection.popen(
             reading, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -145,11 +146,12 @@ class Store:
             raise RemoteTimeout(
                 f"{path} was not taken within {timeout:g} s", where=f"node {to.name}"
             )
+        said = b" ".join(complaints).decode(errors="replace").strip()
+        # Whatever the command says of what it got: it did not get it all.
+        if reader.returncode == 255:
+            raise Unreachable(said, where=f"node {self.node.name}")
         # When the command refuses early, the reader's broken pipe is not the reader's fault.
         if reader.returncode != 0 and done.rc == 0:
-            said = b" ".join(complaints).decode(errors="replace").strip()
-            if reader.returncode == 255:
-                raise Unreachable(said, where=f"node {self.node.name}")
             raise Unreadable(f"cannot read {path}: {said}", where=str(self))
         return done
 

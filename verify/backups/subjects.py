@@ -219,10 +219,14 @@ class RedisSubject:
     def look(
         self, store: Store, backup: Backup, source: Fingerprint, *, node: Node, mark: str = ""
     ) -> Found:
-        """Let redis-check-rdb read it, and look for the mark: another Redis' dump is whole too."""
+        """Let redis-check-rdb read it, and look for the mark: another Redis' dump is whole too.
+
+        A mark that the source has thrown out says nothing; then the dump's own date has to do.
+        """
         seen = redis.check_dump(store, backup, node=node, image=self.image(), mark=mark)
         keys = sum(kind == "type" for kind, _ in source)
-        problems = completeness.redis_problems(seen, keys=keys, marked=bool(mark))
+        marked = bool(mark) and (seen.marked or self.source.has_mark(mark))
+        problems = completeness.redis_problems(seen, keys=keys, marked=marked)
         return Found([f"{backup.path}: {problem}" for problem in problems], seen.made)
 
     def restored(

@@ -57,13 +57,16 @@ def panels(of: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _source(of: Any, kinds: Mapping[str, str], sources: Sequence[Source]) -> Source | None:
     name = str(of.get("uid") or "") if isinstance(of, Mapping) else str(of or "")
+    if name == "default":  # as dashboards of older versions have it
+        name = ""
     variable = name.removeprefix("$").strip("{}")
     if name.startswith("$") and variable in kinds:
         # The variable's first choice; whoever looks at it may take another one.
         return next((s for s in sources if s.kind == kinds[variable]), None)
     if name:
         return next((s for s in sources if name in (s.uid, s.name)), None)
-    return next((s for s in sources if s.default), None)
+    # One of Grafana's own has that place when the default source is gone.
+    return next((s for s in sources if s.default and not s.name.startswith("-- ")), None)
 
 
 def problems(dashboard: Mapping[str, Any], sources: Sequence[Source]) -> list[str]:

@@ -73,11 +73,12 @@ def look(cluster: Cluster, place: str, secrets: list[Secret], reports: Path) -> 
     return places[place]()
 
 
+_NODE_LOGS: Final = "find /var/log -type f -size -256M -print0"
 #: Place → shell that prints the paths of its files, each ended by NUL.
 _FILES: Final[Mapping[str, str]] = {
     "the environment of processes": "printf '%s\\0' /proc/[0-9]*/environ",
     "command lines": "printf '%s\\0' /proc/[0-9]*/cmdline",
-    "the logs of the node": "find /var/log -type f -size -256M -print0",
+    "the logs of the node": _NODE_LOGS,
     # Data is large; what was copied or configured is small.
     "small files in volumes": f"find {_ENGINE}/volumes -type f -size -1024k -print0",
 }
@@ -85,7 +86,7 @@ _FILES: Final[Mapping[str, str]] = {
 
 def _on_nodes(cluster: Cluster, listing: str, secrets: list[Secret]) -> Look:
     def on(node: Node) -> Look:
-        found = search(node, listing, secrets)
+        found = search(node, listing, secrets, unzip=listing == _NODE_LOGS)
         # That no file is there is a fact like another: the control was found.
         return Look(found.problems(node.name), found.searched or 1)
 
@@ -96,7 +97,7 @@ def _logs(cluster: Cluster, secrets: list[Secret]) -> Look:
     listing = f"find {_ENGINE}/containers -type f -name '*.log*' -print0"
 
     def on(node: Node) -> Look:
-        found = search(node, listing, secrets)
+        found = search(node, listing, secrets, unzip=True)
         details = node.ask(_containers)
         elsewhere = [
             f"{name} on {node.name} logs to {driver}, which was not searched"

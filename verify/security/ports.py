@@ -148,6 +148,21 @@ def listening(node: Node, kind: str) -> dict[int, str]:
     return parse_listeners(node.run(f"ss {option}", timeout=15).stdout.splitlines())
 
 
+def untried(cluster: Cluster) -> list[str]:
+    """Return `node: addresses` of what the scan, which speaks IPv4, cannot knock at."""
+    found = cluster.on_all(
+        lambda node: node.run("ip -6 -oneline address show scope global", timeout=15).stdout
+    )
+    told = {name: global_addresses(text) for name, text in found.items()}
+    return [f"{name}: {', '.join(its)}" for name, its in told.items() if its]
+
+
+def global_addresses(text: str) -> list[str]:
+    """Read the addresses that `ip -6 -oneline address` prints."""
+    lines = (line.split() for line in text.splitlines())
+    return sorted(f[3].partition("/")[0] for f in lines if len(f) > 3 and f[2] == "inet6")
+
+
 def bound(lines: Sequence[str]) -> list[str]:
     """Return `address:port` of what listens on one IPv4 address only, by lines of `ss -Hltn`.
 

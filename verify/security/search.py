@@ -14,26 +14,31 @@ from fixtures.errors import CutoverError
 from verify.security.secret_values import Secret, forms
 
 _SECONDS: Final = 60.0
-_CONTROLS: Final = frozenset({"control", "control.gz"})
-# The patterns lie in memory (/dev/shm) for as long as the search runs. The controls are a file that
-# holds a pattern of its own and the same compressed, as rotated logs are: a search that does not
-# find both finds nothing.
+#: Some GB of rotated logs.
+_UNZIP_SECONDS: Final = 300.0
+_CONTROL: Final = "control"
+# The patterns lie in memory (/dev/shm) for as long as the search runs. The control is a file that
+# holds a pattern of its own, and where rotated logs are read the same compressed: a search that
+# does not find it finds nothing.
 _SEARCH: Final = """
 umask 077
 place=$(mktemp -d /dev/shm/cutover-search.XXXXXX) || exit 3
 trap 'rm -rf "$place"' EXIT HUP INT TERM
 cat >"$place/patterns"
 tail -n 1 "$place/patterns" >"$place/control"
-gzip -c "$place/control" >"$place/control.gz"
+@ZIP@
 { @LIST@
 } >"$place/files" 2>/dev/null
 echo "searched $(tr -cd '\\0' <"$place/files" | wc -c)"
-printf '%s\\0' "$place/control" "$place/control.gz" >>"$place/files"
+printf '%s\\0' "$place"/control* >>"$place/files"
 { xargs -0 -r -a "$place/files" grep -lasF -f "$place/patterns" --
-  grep -z '\\.gz$' "$place/files" | xargs -0 -r -n 1 sh -c '
-    zcat -- "$1" 2>/dev/null | grep -aqF -f "$0" && echo "$1"' "$place/patterns"
+  @UNZIP@
 } | sed "s|^$place/|found |;t;s/^/found /"
 exit 0
+"""
+_ZIP: Final = 'gzip -c "$place/control" >"$place/control.gz"'
+_UNZIP: Final = """grep -z '\\.gz$' "$place/files" | xargs -0 -r -n 1 -P 2 sh -c '
+    gzip -dc -- "$1" 2>/dev/null | grep -aqF -f "$0" && echo "$1"' "$place/patterns"
 """
 
 
@@ -76,18 +81,19 @@ class Found:
         return [f"{', '.join(names)} in {path} on {where}" for path, names in self.files.items()]
 
 
-def search(machine: Machine, listing: str, secrets: list[Secret]) -> Found:
+def search(machine: Machine, listing: str, secrets: list[Secret], *, unzip: bool = False) -> Found:
     """Look for `secrets` in the files that the shell script `listing` prints, each ended by NUL.
 
-    Raises `CutoverError` when the search itself does not work.
+    `unzip`: those that end in .gz are read through gzip, too. Raises `CutoverError` when the search
+    itself does not work.
     """
     every = frozenset[bytes]().union(*(forms(secret) for secret in secrets))
-    hits, searched = _grep(machine, listing, every)
+    hits, searched = _grep(machine, listing, every, unzip=unzip)
     names: dict[str, list[str]] = {path: [] for path in hits}
     if hits:
         again = f"printf '%s\\0' {' '.join(shlex.quote(path) for path in hits)}"
         for secret in secrets:
-            for path in _grep(machine, again, forms(secret))[0]:
+            for path in _grep(machine, again, forms(secret), unzip=unzip)[0]:
                 names.setdefault(path, []).append(secret.name)
     return Found(
         {p: tuple(n) or ("a secret that is gone now",) for p, n in names.items()}, searched
@@ -99,15 +105,20 @@ def contains(machine: Machine, listing: str, text: str) -> tuple[list[str], int]
     return _grep(machine, listing, frozenset({text.encode()}))
 
 
-def _grep(machine: Machine, listing: str, patterns: frozenset[bytes]) -> tuple[list[str], int]:
+def _grep(
+    machine: Machine, listing: str, patterns: frozenset[bytes], *, unzip: bool = False
+) -> tuple[list[str], int]:
     control = f"cutover-control-{random_source.token_hex(16)}".encode()
+    script = _SEARCH.replace("@LIST@", listing)
+    script = script.replace("@ZIP@", _ZIP if unzip else "")
     done = machine.run(
-        _SEARCH.replace("@LIST@", listing),
+        script.replace("@UNZIP@", _UNZIP if unzip else ":"),
         stdin=b"\n".join([*sorted(patterns), control]) + b"\n",
-        timeout=_SECONDS,
+        timeout=_UNZIP_SECONDS if unzip else _SECONDS,
     )
     first, *found = done.stdout.splitlines()
     paths = [line.removeprefix("found ") for line in found]
-    if not _CONTROLS.issubset(paths):
+    controls = {_CONTROL, f"{_CONTROL}.gz"} if unzip else {_CONTROL}
+    if not controls.issubset(paths):
         raise CutoverError("the search does not find its own control", where=machine.name)
-    return [path for path in paths if path not in _CONTROLS], int(first.removeprefix("searched "))
+    return [path for path in paths if path not in controls], int(first.removeprefix("searched "))

@@ -6,13 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Final
 
 from fixtures.cluster.swarm import Task
 from verify.security.wire import Sent, Tap
-
-#: Swarm's own, for published ports: it carries what clients sent, as they sent it.
-_MESH: Final = "ingress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,7 @@ def judge(
     for network, services in (others or {}).items():
         what = f"{network}, that {', '.join(services)} use"
         if flagged.get(network):
-            doubts.append(f"{what}, was not tried: add it to the table")
+            doubts.append(f"{what}, was not tried: add it to the table, and netcheck to it")
         else:
             (problems if esp else unproven).append(f"{what}, is not encrypted by its options")
     return Judged(problems, doubts, unproven, len(arrived))
@@ -85,7 +81,7 @@ def others_in_use(tasks: Iterable[Task], listed: Collection[str]) -> dict[str, t
     users: dict[str, list[Task]] = defaultdict(list)
     for task in tasks:
         for network in task.addresses:
-            if network not in listed and network != _MESH:
+            if network not in listed:
                 users[network].append(task)
     return {
         network: tuple(sorted({task.service for task in its}))

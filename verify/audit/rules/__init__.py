@@ -1,6 +1,7 @@
 """The rules: importing this package registers them all."""
 
 from verify.audit.rules import (
+    backups,
     commands,
     deploying,
     images,
@@ -15,6 +16,7 @@ from verify.audit.rules import (
 )
 
 __all__ = [
+    "backups",
     "commands",
     "deploying",
     "images",
