@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import Final
 
 from chaos import scripts
 from chaos.fault import A_MANAGER, NotInForce, Power, Step
-from fixtures.cluster.cluster import Cluster
+from fixtures.cluster.cluster import Cluster, Node
 from fixtures.cluster.power import Instant
 from fixtures.cluster.ssh import Completed
 from fixtures.errors import CutoverError, Unreachable
@@ -15,6 +16,7 @@ from fixtures.waiting import Pending
 
 _DO_SECONDS: Final = 90.0
 _LOOK_SECONDS: Final = 20.0
+_SILENT_SECONDS: Final = 2.0
 _YES, _NO = 0, 1
 
 
@@ -57,10 +59,25 @@ def in_force(cluster: Cluster, step: Step, fault_id: str) -> str | Pending:
     if isinstance(step, Power):
         if step.then_on:
             return "power cut and given back"
-        if cluster.node(step.node).has_power:
+        node = cluster.node(step.node)
+        if node.has_power:
             return Pending(f"{step.node} has power and runs")
+        # What a server's power command says of itself is no proof: ask the machine.
+        if not cluster.is_twin and (answer := _still_there(node)):
+            return Pending(f"{step.node} {answer}")
         return f"{step.node} is {'frozen' if step.frozen else 'without power'}"
     return _look(cluster, step.node, step.in_force, fault_id)
+
+
+def _still_there(node: Node) -> str:
+    """Say how a machine that should have no power answers; empty when it is silent."""
+    try:
+        socket.create_connection((node.entry.address, node.entry.ssh_port), _SILENT_SECONDS).close()
+    except ConnectionRefusedError:
+        return "refuses connections, so that its kernel runs"
+    except OSError:
+        return ""
+    return "still answers at its ssh port"
 
 
 def gone(cluster: Cluster, step: Step, fault_id: str) -> str | Pending:

@@ -12,6 +12,9 @@ from load.outages import Recovery
 from load.phases import PhaseResult
 from load.results import failures
 
+#: So many in a row are service again for good: two seconds of clients that ask ten times a second.
+_GOODS_FOR_GOOD = 20
+
 
 def wrong_answers(probe: AvailabilityProbe) -> tuple[list[str], int]:
     """Return, by kind, what was wrong with requests that were not good; and how many were sent."""
@@ -73,7 +76,8 @@ def recovery(probe: AvailabilityProbe, target: str, fault: Instant, *, within: f
 
     def recovered() -> bool | Pending:
         probe.ensure_asking()
-        seen[:] = [outages.recovery(probe.samples(target), fault.at, fault.error)]
+        samples = probe.samples(target)
+        seen[:] = [outages.recovery(samples, fault.at, fault.error, goods=_GOODS_FOR_GOOD)]
         return Pending(seen[0].reason) if seen[0].reason else True
 
     waited = how_long(recovered, within=within, since=fault.at, what=f"{target} served again")

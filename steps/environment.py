@@ -96,13 +96,13 @@ def deployed(cluster: Cluster, standing_twin: StandingTwin | None, run: Any) -> 
     run.notes += found.notes()
     run.environment["endpoint mode"] = found.endpoint_mode
     run.environment["port mode"] = found.port_mode
-    if standing_twin is None:
-        return
-    run.standins |= STANDINGS
     run.notes.append(
         "Clients ask every node at once and take the first right answer: that clients find the "
         "node with the edge (DNS, a floating address) is not tested."
     )
+    if standing_twin is None:
+        return
+    run.standins |= STANDINGS
     standing_twin.deploy(found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from pytest_bdd import given, parsers, then, when
 
 from chaos.faults.node import PowerOff
@@ -27,6 +28,20 @@ ARRANGE_SECONDS = 90.0
 def exceptions(datatable: Any) -> list[str]:
     """Every other service must move."""
     return column(datatable, "service")
+
+
+@given(
+    "in these stacks what is tied to one node may stay down with it", target_fixture="tied_stacks"
+)
+def tied(datatable: Any) -> list[str]:
+    """The plan ties them; that they stay down as long as their node is a gap of the plan's."""
+    return column(datatable, "stack")
+
+
+@pytest.fixture
+def tied_stacks() -> list[str]:
+    """No stack, unless a step names some."""
+    return []
 
 
 @given("the canary has a task on every node")
@@ -55,20 +70,30 @@ def lose_node(
     chaos: Chaos,
     clients: Any,
     may_stay_down: list[str],
+    tied_stacks: list[str],
     role: str,
     seconds: float,
 ) -> Failover:
     """Cut the power and look until Swarm has dealt with it, or the time is over."""
     node = node_in_role(cluster, role)
     before = cluster.snapshot()
-    displaced = failovers.displaced_by(before, node.name, may_stay_down)
-    fault = chaos.begin(PowerOff(node.name)).instant
+    displaced = failovers.displaced_by(before, node.name, may_stay_down, tied_stacks)
+    plan = PowerOff(node.name)
+    leader = cluster.led().leader()  # as late as it can be asked
+    fault = chaos.begin(plan).instant
     clients.mark("fault", at=fault.at)
-    leader = before.leader()
     led = leader is not None and leader.hostname == node.name
     seen = failovers.watch(cluster, Failover(node.name, fault, displaced, led), within=seconds)
     clients.events += seen.events()
     return seen
+
+
+@then(parsers.re(r"the lost node was (?P<role>the leader|a manager that is not the leader)"))
+def was_in_role(failover: Failover, role: str, measure: Any) -> None:
+    """An election between the edge's move and the cut would test another case."""
+    if failover.led != (role == "the leader"):
+        led = "led" if failover.led else "did not lead"
+        measure.inconclusive(f"the loss of {role}", f"{failover.node} {led}", cause="fault")
 
 
 @then(parsers.parse("every service that may move runs elsewhere within {seconds:g} seconds"))

@@ -169,7 +169,7 @@ def _while_away(cluster: Cluster, away: Away, nodes: list[str], measure: Any) ->
         "node, container and stream, stamped within {off:g} second of its writing"
     )
 )
-def found(cluster: Cluster, said: Said, seconds: float, off: float, measure: Any) -> None:
+def found(cluster: Cluster, said: Said, seconds: float, off: float, run: Any, measure: Any) -> None:
     """Counted from the last line."""
     search = Search(cluster, said)
     took = search.within(seconds)
@@ -184,8 +184,11 @@ def found(cluster: Cluster, said: Said, seconds: float, off: float, measure: Any
                 measure, "log lines' time stamps off", seen.off, limit=off, unit="s", n=seen.found
             ),
         ]
-    if said.unsaid:
-        reason = f"could not be written to: {'; '.join(said.unsaid)}"
+    closed = [each for each in said.unsaid if each.endswith(speaking.NO_PIPE)]
+    if closed:
+        run.notes.append(f"Not tried, for their output is no pipe: {', '.join(closed)}.")
+    if failed := [each for each in said.unsaid if each not in closed]:
+        reason = f"could not be written to: {'; '.join(failed)}"
         judged.append(partial(measure.inconclusive, "containers with logs", reason))
     measure.each(judged)
 

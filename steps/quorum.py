@@ -10,13 +10,20 @@ from chaos.faults.node import PowerOff
 from chaos.guard import Permission
 from chaos.session import Chaos
 from fixtures.cluster.cluster import Cluster, Node
+from fixtures.errors import CannotProve
 from fixtures.waiting import how_long
 from verify.quorum import State, in_state
 
 
 @when("the other managers lose their power", target_fixture="power_lost")
 def lose_other_managers(cluster: Cluster, chaos: Chaos, clients: Any, edge_node: Node) -> float:
-    """All but the one that runs the edge; returns when the last was cut off."""
+    """All but the one that runs the edge; returns when the last was cut off. On a twin only."""
+    if not cluster.is_twin:
+        raise CannotProve(
+            "a majority of production's managers is not taken away",
+            where=f"cluster {cluster.name}",
+            remedy="A twin shows it; answer for it with --accept.",
+        )
     others = [manager for manager in cluster.managers if manager.name != edge_node.name]
     allowed = Permission(quorum_may_be_lost=True)
     instants = [chaos.begin(PowerOff(manager.name), allowed).instant for manager in others]

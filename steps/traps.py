@@ -55,11 +55,16 @@ def flap(
     target_fixture="failover",
 )
 def isolate_and_watch(
-    cluster: Cluster, chaos: Chaos, may_stay_down: list[str], role: str, seconds: float
+    cluster: Cluster,
+    chaos: Chaos,
+    may_stay_down: list[str],
+    tied_stacks: list[str],
+    role: str,
+    seconds: float,
 ) -> Failover:
     """Look until Swarm has started its tasks elsewhere, or the time is over."""
     lost = node_in_role(cluster, role).name
-    displaced = failovers.displaced_by(cluster.snapshot(), lost, may_stay_down)
+    displaced = failovers.displaced_by(cluster.snapshot(), lost, may_stay_down, tied_stacks)
     fault = chaos.begin(Isolate(lost))
     return failovers.watch(cluster, Failover(lost, fault.instant, displaced), within=seconds)
 

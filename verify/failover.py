@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from fixtures.cluster.cluster import Cluster
+from fixtures.cluster.constraints import eligible
 from fixtures.cluster.power import Instant
-from fixtures.cluster.swarm import Snapshot, Task
+from fixtures.cluster.swarm import Service, Snapshot, SwarmNode, Task
 from fixtures.errors import CutoverError
 from fixtures.waiting import NeverTrue, Pending, Waited, eventually
 
@@ -139,14 +140,27 @@ class Failover:
         return Seen(moment.at - self.fault.at, moment.error + self.fault.error)
 
 
-def displaced_by(snapshot: Snapshot, node: str, may_stay_down: Sequence[str]) -> tuple[Task, ...]:
+def displaced_by(
+    snapshot: Snapshot, node: str, may_stay_down: Sequence[str], tied: Sequence[str] = ()
+) -> tuple[Task, ...]:
     """Return the tasks that must run elsewhere when `node` is lost.
 
     Every replicated service's tasks on it, but for the services that the plan lets go down with
-    their node (`may_stay_down`, names as in the stack files): an exception is stated, not found.
+    their node (`may_stay_down`, names as in the stack files), and in the stacks `tied` those that
+    may run nowhere else: an exception is stated, not found.
     """
-    excepted = {s.name for s in snapshot.services if s.is_global or s.short_name in may_stay_down}
+    excepted = {
+        s.name
+        for s in snapshot.services
+        if s.is_global
+        or s.short_name in may_stay_down
+        or (s.stack in tied and _is_pinned(s, snapshot.nodes))
+    }
     return tuple(t for t in snapshot.running_on(node) if t.service not in excepted)
+
+
+def _is_pinned(service: Service, nodes: Sequence[SwarmNode]) -> bool:
+    return sum(eligible(node, service.constraints) for node in nodes) < 2
 
 
 def watch(cluster: Cluster, failover: Failover, *, within: float) -> Failover:

@@ -80,6 +80,10 @@ def label_problems(nodes: Sequence[SwarmNode], expected: Sequence[Mapping[str, s
     return problems
 
 
+#: CVE-2023-28840 to -28842, in the series that Debian 12 has.
+_MENDED = (20, 10, 24)
+
+
 def version_key(version: str) -> tuple[int, ...]:
     """Read the leading numbers of an engine version: `26.1.5+dfsg1` → (26, 1, 5)."""
     match = re.match(r"\d+(\.\d+)*", version)
@@ -92,8 +96,14 @@ def version_problems(nodes: Sequence[SwarmNode], at_least: str) -> list[str]:
     return [
         f"{node.hostname} runs engine {node.engine_version or '(unknown)'}"
         for node in nodes
-        if version_key(node.engine_version) < floor
+        if version_key(node.engine_version) < floor and not _mended(node.engine_version)
     ]
+
+
+def _mended(version: str) -> bool:
+    """Whether an older series has the repairs: 20.10 has those of 2023 since 20.10.24."""
+    key = version_key(version)
+    return key[:2] == _MENDED[:2] and key >= _MENDED
 
 
 def placement_problems(view: Snapshot, places: Mapping[str, str]) -> tuple[list[str], int]:

@@ -13,6 +13,25 @@ Feature: Automatic failover
       | postgres-replica      |
       | gibd-redis            |
       | redis-replica         |
+    And in these stacks what is tied to one node may stay down with it
+      | stack              |
+      | infrastructure     |
+      | frontends          |
+      | appwrite           |
+      | appwrite-storage   |
+      | general-cache      |
+      | mailcow            |
+      | gitlab             |
+      | backups            |
+      | backups-restic     |
+      | backup-coordinator |
+      | monitoring         |
+      | node-agents        |
+      | logging            |
+      | staging            |
+      | dev-databases      |
+      | github             |
+      | patroni            |
     And the canary has a task on every node
 
   @blocker
@@ -30,7 +49,8 @@ Feature: Automatic failover
     Given the edge runs on <role>
     And clients ask edge and canary 10 times a second
     When the node that runs edge loses its power and is watched for 90 seconds
-    Then every service that may move runs elsewhere within 60 seconds
+    Then the lost node was <role>
+    And every service that may move runs elsewhere within 60 seconds
     And clients get good answers again within 60 seconds
     When its power returns
     Then the node is Ready within 60 seconds

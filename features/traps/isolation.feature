@@ -18,6 +18,25 @@ Feature: A node that is cut off goes on by itself
       | postgres-replica      |
       | gibd-redis            |
       | redis-replica         |
+    And in these stacks what is tied to one node may stay down with it
+      | stack              |
+      | infrastructure     |
+      | frontends          |
+      | appwrite           |
+      | appwrite-storage   |
+      | general-cache      |
+      | mailcow            |
+      | gitlab             |
+      | backups            |
+      | backups-restic     |
+      | backup-coordinator |
+      | monitoring         |
+      | node-agents        |
+      | logging            |
+      | staging            |
+      | dev-databases      |
+      | github             |
+      | patroni            |
     When the worker is isolated and watched for 60 seconds
     Then every service that may move runs elsewhere within 60 seconds
     And at least 1 task runs twice

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import pytest
 
 from fixtures import progress, waiting
+from fixtures.cluster.inventory import load_inventory
 from fixtures.cluster.power import Instant
 from fixtures.cluster.swarm import Snapshot, SwarmNode, Task
 from fixtures.errors import Unreachable
+from tests.unit.audit_builders import INVENTORY
 from tests.unit.builders import Clock, FakeCluster, node, nodes, service, snapshot, task
 from verify import failover
+from verify.audit import ours
+from verify.audit.nodes import nodes_of
 from verify.failover import Failover, Seen, displaced_by, watch
 
 FAULT = Instant(100.0, 0.0)
@@ -51,6 +56,14 @@ def test_services_that_may_stay_down_are_not_displaced() -> None:
         services=[service("web"), service("db")], tasks=[ON_W1, task("shop_db", on="w1")]
     )
     assert displaced_by(cluster, "w1", ["db"]) == (ON_W1,)
+
+
+def test_what_a_stack_ties_to_its_node_is_not_displaced_and_the_rest_of_it_is() -> None:
+    tied = service("tied", constraints=("node.hostname == w1",))
+    tasks = [task("shop_tied", on="w1"), ON_W1]
+    cluster = snapshot(services=[tied, service("web")], tasks=tasks)
+    assert displaced_by(cluster, "w1", [], ["shop"]) == (ON_W1,)
+    assert displaced_by(cluster, "w1", [], ["other"]) == tuple(tasks)
 
 
 @pytest.mark.parametrize("change", [{"state": "failed"}, {"desired_state": "shutdown"}])
@@ -316,3 +329,19 @@ def test_a_control_plane_that_never_answers_leaves_everything_unseen(clock: Cloc
 def test_the_time_watched_counts_from_the_fault(clock: Clock) -> None:
     watched = watch(FakeCluster([seen(ELSEWHERE)]), lost(fault=Instant(93.0, 0.0)), within=60)
     assert watched.watched == pytest.approx(7.0)
+
+
+@pytest.mark.parametrize("feature", ["failover/node_loss", "traps/isolation"])
+def test_whatever_the_plan_ties_to_one_server_may_stay_down_with_it(feature: str) -> None:
+    """Or the loss of a server is missed as soon as the whole plan stands."""
+    text = (ours.ROOT / "features" / f"{feature}.feature").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\s*\| ([\w-]+) +\|$", text, re.MULTILINE))
+    plan = nodes_of(load_inventory(INVENTORY))
+    tied = {
+        service.name: stack.name
+        for stack in ours.stacks()
+        for service in stack.services
+        if not service.is_global and len(plan.fitting(service)) == 1
+    }
+    assert len(tied) > 60
+    assert {n for n, stack in tied.items() if stack not in named and n not in named} == set()

@@ -161,6 +161,14 @@ def test_an_engine_that_is_new_enough_is_no_problem(version: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("version", "mended"), [("20.10.24+dfsg1", True), ("20.10.30", True), ("20.10.23", False)]
+)
+def test_the_series_that_debian_mends(version: str, mended: bool) -> None:
+    found = formation.version_problems([node("m1", engine_version=version)], "23.0.3")
+    assert (found == []) is mended
+
+
+@pytest.mark.parametrize(
     ("version", "shown"),
     [("23.0.6", "23.0.6"), ("9.9.9", "9.9.9"), ("", "(unknown)"), ("dev", "dev")],
 )

@@ -77,8 +77,10 @@ def test_a_clone_that_is_whole() -> None:
 
 def test_a_clone_that_is_not() -> None:
     assert judge("g/x", GOOD + "copy fsck missing blob 77\n").problems == [
-        "g/x: fsck of the copy: missing blob 77"
+        "g/x: fsck: missing blob 77"
     ]
+    both = GOOD + "copy fsck zeroPaddedFilemode 77\nsource fsck zeroPaddedFilemode 77\n"
+    assert judge("g/x", both).problems == [], "an old import has it in GitLab itself"
     assert judge("g/x", GOOD.replace("copy ref refs/heads/main a", "copy ref x b")).problems == [
         "g/x: the clone's refs/heads/main is missing, not a"
     ]

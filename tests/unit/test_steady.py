@@ -34,6 +34,11 @@ def problems_of_service(one: Service, *tasks: Task, **changed: Any) -> list[str]
     return steady.service_problems(snapshot(nodes(**changed), [one], tasks))
 
 
+def test_a_job_that_is_over_is_as_it_should_be() -> None:
+    assert problems_of_service(service("job", 1, is_job=True)) == []
+    assert problems_of_service(service("job", 1))
+
+
 def reason(outcome: object) -> str:
     assert isinstance(outcome, Pending), f"{outcome} is not pending"
     return outcome.reason

@@ -76,6 +76,12 @@ def test_an_address_is_forgotten_when_it_is_not_given_any_more(
     assert isinstance(still, Pending)
     assert traps.address_forgotten(cluster, "web", "192.0.2.8", "m1") is True  # type: ignore[arg-type]
 
+    found["m1"] = [Finding("web", (), (), ("does not resolve",))]
+    assert isinstance(
+        traps.address_forgotten(cluster, "web", "192.0.2.8", "m1"),  # type: ignore[arg-type]
+        Pending,
+    )
+
     def broken(*_: object, **__: object) -> None:
         raise CutoverError("no task on m1")
 

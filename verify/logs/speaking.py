@@ -20,6 +20,8 @@ from verify.logs.judging import Line
 Texts = Callable[[str, str], list[str]]
 STREAMS: Final = ("stdout", "stderr")
 _SECONDS: Final = 60.0
+#: How what is said of a container whose output cannot be written to from outside ends.
+NO_PIPE: Final = ": no pipe"
 _SERVICE: Final = '{{index .Config.Labels "com.docker.swarm.service.name"}}'
 # For each running container: id, pid, name, service, and what its two outputs are.
 _LIST: Final = (
@@ -132,7 +134,7 @@ def _say_all(node: Node, mark: str) -> tuple[list[Line], list[str]]:
     texts = [f"{mark} {node.name} {n}" for n in range(len(ways))]
     request = "".join(f"{n} {ways[n][1]} {text}\n" for n, text in enumerate(texts))
     answers = node.run(_SAY, stdin=request.encode(), timeout=_SECONDS).stdout
-    lines, unsaid = [], [f"{s.name} on {node.name}: no pipe" for s in found if not s.streams()]
+    lines, unsaid = [], [f"{s.name} on {node.name}{NO_PIPE}" for s in found if not s.streams()]
     for answer in answers.splitlines():
         n, before, after, status = (int(word) for word in answer.split())
         speaker, _, stream = ways[n]

@@ -61,7 +61,12 @@ def restored(cluster: Cluster, site: Site, path: str) -> Restored:
 def judge(path: str, output: str) -> Restored:
     """Read what the script told (see `SCRIPT`)."""
     lines = [line.split(" ", 2) for line in output.splitlines()]
-    problems = [f"{path}: fsck of the {who}: {what}" for who, kind, what in lines if kind == "fsck"]
+    fsck = {
+        who: [what for w, kind, what in lines if (w, kind) == (who, "fsck")]
+        for who in ("source", "copy")
+    }
+    # What an old import has wrong in GitLab itself, a mirror has as well.
+    problems = [f"{path}: fsck: {what}" for what in fsck["copy"] if what not in fsck["source"]]
     refs = {
         who: dict(what.split(" ") for w, kind, what in lines if (w, kind) == (who, "ref"))
         for who in ("source", "copy")
