@@ -106,9 +106,13 @@ _COLOURS: Mapping[str, str] = {
 }
 
 
-def picture_name(scenario: str) -> str:
-    """Return where the picture will be, relative to the run's folder."""
-    return str(PurePosixPath(timeline_name(scenario)).with_suffix(".writes.png"))
+def picture_name(scenario: str, number: int = 1) -> str:
+    """Return where the picture of a scenario's writers will be, relative to the run's folder.
+
+    A scenario may have writers several times; `number` says which.
+    """
+    which = f".{number}" if number > 1 else ""
+    return str(PurePosixPath(timeline_name(scenario)).with_suffix(f"{which}.writes.png"))
 
 
 def attach_writes(
@@ -118,16 +122,22 @@ def attach_writes(
     windows: Sequence[tuple[str, float, float | None]],
     rows: Sequence[Mapping[str, object]],
     history: Path,
+    number: int = 1,
 ) -> None:
     """Attach picture, counts (rows) and the history itself; `folder` is the run's.
 
-    `windows` are the faults: name, start, and end, None while in force.
+    `windows` are the faults: name, start, and end, None while in force; shown are those of the
+    writers' time.
     """
-    picture = folder / picture_name(scenario)
+    picture = folder / picture_name(scenario, number)
     picture.parent.mkdir(exist_ok=True)
     first = min((mark.at for mark in marks), default=0.0)
     last = max((mark.at for mark in marks), default=0.0)
-    shown = [Window(name, start, last if end is None else end) for name, start, end in windows]
+    shown = [
+        Window(name, start, last if end is None else end)
+        for name, start, end in windows
+        if start <= last and (end is None or end >= first)
+    ]
     origin = min((window.start for window in shown), default=first)
     figure = write_figure(scenario, marks, shown, origin=origin)
     picture.write_bytes(plots.as_png(figure))

@@ -59,7 +59,7 @@ def start_writers(
             )
             writers = Writers(stack.enter_context(writing), store)
             started.append(writers)
-            measure.evidence.append(picture_name(measure.scenario))
+            measure.evidence.append(picture_name(measure.scenario, len(started)))
             try:
                 writing.wait_until_acknowledged(n=GOOD_FIRST, within=STEADY_SECONDS)
             except NeverTrue as error:
@@ -67,7 +67,7 @@ def start_writers(
             return writers
 
         yield start
-        for writers in started:
+        for number, writers in enumerate(started, start=1):
             writers.run.stop()
             with suppress(CutoverError):  # it is judged by now, or will not be
                 writers.examine()
@@ -78,6 +78,7 @@ def start_writers(
                 chaos.windows(),
                 writers.checked.table() if writers.checked else [],
                 writers.run.file,
+                number,
             )
 
 

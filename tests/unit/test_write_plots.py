@@ -54,4 +54,9 @@ def test_picture_counts_and_history_are_attached(
     assert attached["The writers' history"] == "a-kill.writes.history.jsonl"
     assert "acknowledged, and lost" in attached["What became of the writes"]
     assert (tmp_path / picture_name("A kill")).exists()
-    assert (tmp_path / "evidence/a-kill.writes.history.jsonl").read_text() == history.read_text()
+    kept = tmp_path / "evidence/a-kill.writes.history.jsonl"
+    assert kept.read_text() == history.read_text()
+    history.write_text("later\n")
+    attach_writes("A kill", tmp_path, MARKS, [], rows, history, 2)
+    assert kept.read_text() != history.read_text(), "the first writers' is evidence, too"
+    assert attached["Acknowledged writes"] == "a-kill.2.writes.png"
