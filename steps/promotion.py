@@ -19,6 +19,8 @@ from verify.replication import Pair
 
 #: The stack file's stop_grace_period, and some for the engine.
 STOP_SECONDS = 45.0
+#: Gossip's own repairs come every 30 s.
+KNOWN_SECONDS = 120.0
 
 
 @dataclass
@@ -155,8 +157,10 @@ def no_second(cluster: Cluster, pair: Pair, seconds: float, measure: Any) -> Non
 
 
 @when("the old primary is started again", target_fixture="restarted")
-def start_old(failed: Failed) -> InForce:
-    """It asks its peer who leads."""
+def start_old(cluster: Cluster, pair: Pair, failed: Failed) -> InForce:
+    """It asks its peer who leads, so an operator sees first that its node knows the peer."""
+    node = failed.runbook.primary_node
+    promotion.await_known(cluster, pair.replica, node, within=KNOWN_SECONDS)
     return failed.runbook.bring_back()
 
 

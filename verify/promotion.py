@@ -13,6 +13,7 @@ import psycopg
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.errors import CutoverError
 from fixtures.waiting import NeverTrue, Pending, eventually, how_long
+from verify import discovery
 from verify.replication import Pair, Server, connected
 
 POOL_PORT: Final = 6432
@@ -149,6 +150,28 @@ def second_writers(cluster: Cluster, pair: Pair, *, seconds: float) -> tuple[lis
     except NeverTrue:
         return sorted(problems), 0
     return sorted(problems), looks
+
+
+def await_known(cluster: Cluster, server: Server, node: str, *, within: float) -> None:
+    """Wait until `server` answers by its name from a container on `node`, at most `within` seconds.
+
+    Names of other nodes' tasks come back some half a minute after a node does; until then an old
+    primary that starts there hears nothing of its peer, and leads. Raises `NeverTrue`.
+    """
+
+    def look() -> bool | Pending:
+        try:
+            snapshot = cluster.snapshot()
+            name = snapshot.service_called(server.service).short_name
+            wanted = discovery.endpoints_of(snapshot, [name])
+            netcheck = discovery.netcheck_service(cluster)
+            found = discovery.look_from_every_node(cluster, netcheck, wanted, nodes=[node])[node]
+        except CutoverError as error:
+            return Pending(str(error))
+        wrong = found[0].failures or (() if found[0].addresses else ("it has no address",))
+        return Pending("; ".join(wrong)) if wrong else True
+
+    eventually(look, within=within, every=1.0, what=f"{server.service} known on {node}")
 
 
 def writable(cluster: Cluster, server: Server) -> bool | Pending:

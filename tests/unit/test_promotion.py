@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,10 @@ from chaos.faults.promotion import Fenced, OldPrimaryFollows
 from chaos.runbook import Runbook
 from fixtures import waiting
 from fixtures.errors import CutoverError
-from tests.unit.builders import Clock
+from tests.unit.builders import Clock, service, snapshot
 from tests.unit.chaos_builders import FakeView, Placed, quiet
-from verify import promotion
+from verify import discovery, promotion
+from verify.discovery import Finding
 from verify.promotion import Asked, ask_containers, read_answers, read_controldata
 
 CONTROLDATA = """pg_control version number:            1700
@@ -191,3 +193,34 @@ def test_clear_looks_end_with_their_time(monkeypatch: pytest.MonkeyPatch) -> Non
     (problems, looks), took = seconds_of_looking(monkeypatch, lambda _: Asked(("db on m2",), (), 2))
     assert (problems, looks > 10) == ([], True)
     assert 15 <= took < 17
+
+
+def test_the_peer_s_name_is_waited_for_on_the_node_of_the_old_primary(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(waiting, "time", clock)
+    answers = iter(
+        [
+            CutoverError("no task on m1"),
+            Finding("db-r", (), (), ("does not resolve",)),
+            Finding("db-r", (), (), ()),
+            Finding("db-r", ("10.0.0.2",), ("10.0.0.2",), ("10.0.0.2:5432 timed out",)),
+            Finding("db-r", ("10.0.0.2",), ("10.0.0.2",), ()),
+        ]
+    )
+
+    def look(*_: object, nodes: list[str]) -> dict[str, list[Finding]]:
+        answer = next(answers)
+        if isinstance(answer, CutoverError):
+            raise answer
+        return {nodes[0]: [answer]}
+
+    monkeypatch.setattr(discovery, "endpoints_of", lambda *_: [])
+    monkeypatch.setattr(discovery, "netcheck_service", lambda _: "netcheck")
+    monkeypatch.setattr(discovery, "look_from_every_node", look)
+    cluster: Any = SimpleNamespace(snapshot=lambda: snapshot(services=[service("db-r")]))
+    server: Any = SimpleNamespace(service="shop_db-r")
+    with quiet():
+        promotion.await_known(cluster, server, "m1", within=60)
+    assert next(answers, None) is None
