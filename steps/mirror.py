@@ -81,7 +81,7 @@ def in_time(site: Site, listed: Listing, delays: float, measure: Any) -> None:
     every = listed.projects
     within = timedelta(seconds=delays * site.delay)
     set_up = projects.mirror_problems(every, site.destination)
-    late = projects.late_problems(every, listed.read_at, within, patient=True)
+    late = projects.late_problems(every, listed.read_at, within)
     measure.each(
         partial(measure.violations, criterion, found, checked=len(every))
         for criterion, found in (

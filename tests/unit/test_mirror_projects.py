@@ -51,25 +51,6 @@ def test_a_good_one_has_no_problems() -> None:
     assert WEB.waits_since() is None
 
 
-@pytest.mark.parametrize(
-    ("success", "pushed", "patient", "late"),
-    [
-        (28, 30, True, 0),
-        (28, 30, False, 1),
-        (90, 30, True, 0),
-        (90, 80, True, 1),
-        (9999, 99999, True, 0),
-    ],
-    ids=["a hiccup", "asked for", "a push that may wait", "one that waits too long", "idle"],
-)
-def test_what_gitlab_tries_again_is_no_failure_yet(
-    success: int, pushed: int, patient: bool, late: int
-) -> None:
-    of = with_mirror(update_status="to_retry", last_successful_update_at=ago(minutes=success))
-    project = replace(of, pushes=(ago(minutes=pushed),))
-    assert len(late_problems([project], NOW, HOUR, patient=patient)) == late
-
-
 def test_nobody_pushed_for_a_month_and_that_is_not_late() -> None:
     idle = with_mirror(last_update_started_at=ago(days=30), last_successful_update_at=ago(days=30))
     assert late(replace(idle, pushes=(ago(days=31),))) == []

@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 
 #: An attempt that takes longer is stuck: GitLab's own MAX_INCREMENTAL_RUNTIME.
 LONGEST_ATTEMPT = timedelta(hours=1)
-_RETRIES = "to_retry"
-_FAILING = ("failed", _RETRIES)
+_FAILING = ("failed", "to_retry")
 _MOST_OF_AN_ERROR = 160
 
 
@@ -122,32 +121,24 @@ def _set_up(project: Project, destination: str) -> list[str]:
     return found
 
 
-def late_problems(
-    projects: Iterable[Project], now: datetime, within: timedelta, *, patient: bool = False
-) -> list[str]:
-    """Return the projects whose mirror fails, never ran, hangs, or lacks a change for too long.
-
-    `patient`: what GitLab will try again by itself has failed when a push waits for too long.
-    """
+def late_problems(projects: Iterable[Project], now: datetime, within: timedelta) -> list[str]:
+    """Return the projects whose mirror fails, never ran, hangs, or lacks a change for too long."""
     return [
         f"{project.path}: {problem}"
         for project in projects
         if project.enabled and not project.empty
-        if (problem := _late(project, now, within, patient=patient))
+        if (problem := _late(project, now, within))
     ]
 
 
-def _late(project: Project, now: datetime, within: timedelta, *, patient: bool) -> str:
+def _late(project: Project, now: datetime, within: timedelta) -> str:
     waits = project.waits_since()
     for mirror in project.enabled:
         last = mirror.last_successful_update_at
         success = (
             "never succeeded" if last is None else f"last success {last:%Y-%m-%d %H:%M:%S} UTC"
         )
-        # A hiccup of the other side is no failure yet.
-        retries = patient and mirror.update_status == _RETRIES and last is not None
-        retries = retries and (waits is None or now - waits <= within)
-        if mirror.update_status in _FAILING and not retries:
+        if mirror.update_status in _FAILING:
             return f"{mirror.update_status}, {success}: {_short(mirror.last_error)}"
         started = mirror.last_update_started_at
         if mirror.update_status == "started" and started and now - started > LONGEST_ATTEMPT:
