@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,9 @@ from fixtures.cluster.inventory import load_inventory
 from fixtures.cluster.power import Instant
 from fixtures.cluster.swarm import Snapshot, SwarmNode, Task
 from fixtures.errors import Unreachable
+from signoff.outcome import Inconclusive
+from signoff.recorder import Measure, Recorder
+from steps.failover import was_in_role
 from tests.unit.audit_builders import INVENTORY
 from tests.unit.builders import Clock, FakeCluster, node, nodes, service, snapshot, task
 from verify import failover
@@ -345,3 +349,17 @@ def test_whatever_the_plan_ties_to_one_server_may_stay_down_with_it(feature: str
     }
     assert len(tied) > 60
     assert {n for n, stack in tied.items() if stack not in named and n not in named} == set()
+
+
+@pytest.mark.parametrize("led", [True, False])
+@pytest.mark.parametrize("role", ["the leader", "a manager that is not the leader"])
+def test_the_loss_of_another_node_than_the_row_names_proves_nothing(
+    tmp_path: Path, role: str, led: bool
+) -> None:
+    measure = Measure(Recorder(tmp_path / "m.jsonl"), feature="f", scenario="s")
+    seen = lost(node="m1", led=led)
+    if led == (role == "the leader"):
+        was_in_role(seen, role, measure)
+    else:
+        with pytest.raises(Inconclusive, match="m1"):
+            was_in_role(seen, role, measure)
