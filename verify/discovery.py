@@ -114,6 +114,12 @@ def discovery_problems(
     return problems
 
 
+def look_from(cluster: Cluster, node: str, name: str) -> Finding:
+    """Return what a container on one node finds of one service. Raises `CutoverError`."""
+    wanted = endpoints_of(cluster.snapshot(), [name])
+    return look_from_every_node(cluster, netcheck_service(cluster), wanted, nodes=[node])[node][0]
+
+
 def endpoints_of(snapshot: Snapshot, names: Sequence[str]) -> list[Endpoint]:
     """Look up how each service is asked. Raises `CutoverError` for an unknown one."""
     found = []

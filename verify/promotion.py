@@ -161,14 +161,11 @@ def await_known(cluster: Cluster, server: Server, node: str, *, within: float) -
 
     def look() -> bool | Pending:
         try:
-            snapshot = cluster.snapshot()
-            name = snapshot.service_called(server.service).short_name
-            wanted = discovery.endpoints_of(snapshot, [name])
-            netcheck = discovery.netcheck_service(cluster)
-            found = discovery.look_from_every_node(cluster, netcheck, wanted, nodes=[node])[node]
+            name = cluster.snapshot().service_called(server.service).short_name
+            found = discovery.look_from(cluster, node, name)
         except CutoverError as error:
             return Pending(str(error))
-        wrong = found[0].failures or (() if found[0].addresses else ("it has no address",))
+        wrong = found.failures or (() if found.addresses else ("it has no address",))
         return Pending("; ".join(wrong)) if wrong else True
 
     eventually(look, within=within, every=1.0, what=f"{server.service} known on {node}")

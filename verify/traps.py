@@ -80,13 +80,9 @@ def address_forgotten(
 ) -> bool | Pending:
     """Return True when `service`, looked up on `asked_on`, does not give `address` any more."""
     try:
-        wanted = discovery.endpoints_of(cluster.snapshot(), [service])
-        found = discovery.look_from_every_node(
-            cluster, discovery.netcheck_service(cluster), wanted, nodes=[asked_on]
-        )
+        given = discovery.look_from(cluster, asked_on, service).task_addresses
     except CutoverError as error:
         return Pending(str(error))
-    given = found[asked_on][0].task_addresses
     if not given:  # the other tasks run: no answer is not the right one
         return Pending(f"{asked_on} is given no address at all")
     return Pending(f"{asked_on} is given {', '.join(given)}") if address in given else True
