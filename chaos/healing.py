@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from chaos import doing
-from chaos.fault import NotHealed, Shell, Step
+from chaos.fault import A_MANAGER, NotHealed, Shell, Step
 from chaos.ledger import Ledger, Open
 from fixtures.cluster.cluster import Cluster
 from fixtures.cluster.power import Instant
@@ -18,8 +18,8 @@ from fixtures.waiting import NeverTrue, Pending, eventually
 
 # A node that a later fault took away boots first; then what lay on it can be undone.
 _REACHABLE_SECONDS: Final = 30.0
-# What a fault that is undone last waits for: a node's boot, a database's recovery.
-_OTHERS_BACK_SECONDS: Final = 240.0
+#: What faults that are undone last wait for: a node's boot, an election, a database's recovery.
+IN_THE_END_SECONDS: Final = 240.0
 
 
 @dataclass
@@ -51,25 +51,40 @@ def heal(
 ) -> Healing:
     """Undo `entries` (oldest first, as the ledger gives them), then prove that they are gone.
 
-    The newest goes first; one that needs what others give back (`Shell.last`) in the end.
-    `patience`: seconds to wait for a node that cannot be reached. Nothing is raised for a fault
-    that cannot be undone: it stays open, and `failures` says why.
+    The newest goes first; one that needs what others give back (`Shell.last`) in the end, and so
+    does one that a manager should undo and cannot yet: another fault may have taken the quorum.
+    `patience`: seconds to wait for a node that cannot be reached; those in the end have
+    `IN_THE_END_SECONDS` together. Nothing is raised for a fault that cannot be undone: it stays
+    open, and `failures` says why.
     """
     healing = Healing(time.monotonic())
-    undone = []
-    newest_first = list(reversed(entries))
-    for entry in sorted(newest_first, key=_is_last):
-        waits = max(patience, _OTHERS_BACK_SECONDS) if _is_last(entry) else patience
+    undone: list[Open] = []
+    failures: dict[str, str] = {}
+
+    def put_right(entry: Open, waits: float) -> bool:
         try:
             healing.undone[entry.id] = _undo(cluster, entry, waits)
         except (CutoverError, NeverTrue) as error:
-            healing.failures.append(f"{entry.label}: {error}")
-            continue
+            failures[entry.id] = f"{entry.label}: {error}"
+            return False
         except Exception as error:  # noqa: BLE001 - the others must be undone too
-            healing.failures.append(f"{entry.label}: {type(error).__name__}: {error}")
-            continue
+            failures[entry.id] = f"{entry.label}: {type(error).__name__}: {error}"
+            return False
+        failures.pop(entry.id, None)
         undone.append(entry)
         say(f"  ↺ undone: {entry.label}")
+        return True
+
+    newest_first = list(reversed(entries))
+    put_off = []
+    for entry in (entry for entry in newest_first if not _is_last(entry)):
+        at_a_manager = _needs_a_manager(entry)
+        if not put_right(entry, 0.0 if at_a_manager else patience) and at_a_manager:
+            put_off.append(entry)
+    deadline = time.monotonic() + IN_THE_END_SECONDS
+    for entry in (*put_off, *filter(_is_last, newest_first)):
+        put_right(entry, max(patience, deadline - time.monotonic()))
+    healing.failures.extend(failures.values())
     for entry in undone:
         try:
             healing.proofs[entry.id] = _prove_gone(cluster, entry)
@@ -81,6 +96,12 @@ def heal(
 
 def _is_last(entry: Open) -> bool:
     return any(isinstance(step, Shell) and step.last for step in entry.steps)
+
+
+def _needs_a_manager(entry: Open) -> bool:
+    return any(
+        isinstance(step, Shell) and step.undo and step.node == A_MANAGER for step in entry.steps
+    )
 
 
 def _undo(cluster: Cluster, entry: Open, patience: float) -> Instant:

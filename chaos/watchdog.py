@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from chaos.ledger import Owner
 
-_DISMISS_SECONDS: Final = 120.0
+# Longer than a heal may wait for what comes back last (`healing.IN_THE_END_SECONDS`).
+_DISMISS_SECONDS: Final = 360.0
 _CHECKOUT: Final = Path(__file__).resolve().parents[1]
 
 

@@ -13,6 +13,7 @@ from chaos.healing import Healing, heal
 from chaos.ledger import Owner
 from fixtures import waiting
 from fixtures.cluster.power import Instant
+from fixtures.cluster.ssh import Completed
 from fixtures.errors import RemoteTimeout, Unreachable
 from tests.unit.builders import Clock
 from tests.unit.chaos_builders import ChaosCluster, SpyLedger, breaking, finished, quiet
@@ -325,6 +326,31 @@ def test_when_no_manager_can_each_ones_words_are_told(
         cluster.instead[f"{name}: MEND a"] = finished(1, stderr=f"{name} has no quorum")
     [failure] = healed(cluster, ledger).failures
     assert all(f"{name} has no quorum" in failure for name in ("m1", "m2", "m3"))
+
+
+def test_an_undo_that_finds_no_leader_waits_for_what_other_faults_took(
+    cluster: ChaosCluster, ledger: SpyLedger, clock: Clock
+) -> None:
+    """The older fault is the partition: in strict reverse the newer one waited for it in vain."""
+    in_force(cluster, ledger, "partition", breaking("a", "m3"))
+    in_force(cluster, ledger, "drain", breaking("b", "@manager"))
+
+    def without_a_leader() -> Completed:
+        if "a" in cluster.broken or clock.now < 140:  # and an election takes its time
+            return finished(1, stderr="The swarm does not have a leader")
+        cluster.broken.discard("b")
+        return finished()
+
+    for name in ("m1", "m2", "m3"):
+        cluster.instead[f"{name}: MEND b"] = without_a_leader
+    began = clock.now
+    partition_healed: list[float] = []
+    cluster.instead["m3: MEND a"] = lambda: partition_healed.append(clock.now)
+    healing = healed(cluster, ledger)
+    assert healing.failures == []
+    assert set(healing.undone) == {"id-partition", "id-drain"}
+    assert labels(ledger) == []
+    assert partition_healed == [began], "it was healed at once, not after a wait for a leader"
 
 
 def test_without_a_manager_with_power_that_is_said(
