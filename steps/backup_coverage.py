@@ -9,6 +9,7 @@ from pytest_bdd import parsers, then
 from fixtures.cluster.cluster import Cluster
 from fixtures.waiting import Pending, how_long
 from verify.backups import coverage, jobs, places
+from verify.backups.store import NothingThere
 
 
 @then(
@@ -28,8 +29,12 @@ def none_forgotten(
     found: list[str] = []
 
     def look() -> bool | Pending:
-        newest = coverage.newest_of(store, databases)
-        found[:] = coverage.forgotten(newest, store.now(), oldest * period)
+        try:
+            newest = coverage.newest_of(store, databases)
+        except NothingThere as gone:
+            found[:] = [str(gone)]
+        else:
+            found[:] = coverage.forgotten(newest, store.now(), oldest * period)
         return Pending("; ".join(found)) if found else True
 
     within = min(periods * period, places.patience(cluster))

@@ -16,13 +16,15 @@ from fixtures.cluster.twin.on_demand import OnDemandStacks
 from fixtures.errors import CannotProve, CutoverError
 from fixtures.tables import rows
 from verify.backups import jobs, newest, places
-from verify.backups.comparing import FLEETING, Comparison, some
+from verify.backups.comparing import CONTENT, FLEETING, Comparison, some
 from verify.backups.freshness import Age
 from verify.backups.observed import Watched, wait_for_all
 from verify.backups.store import Store
 from verify.backups.subjects import another_node, subject_called
 
 STACK = "backups"
+#: Of keys and files that only the restored has, this part of those compared come and go.
+MOST_EXTRA = 0.1
 SCHEDULES = (
     "CUTOVER_POSTGRES_SCHEDULE",
     "CUTOVER_REDIS_SCHEDULE",
@@ -252,6 +254,9 @@ def judge_restore(measure: Any, criterion: str, found: Comparison) -> None:
             criterion, f"written to while it was backed up, so not compared: {', '.join(tables)}"
         )
     extra = [f"{kind} of {name}" for kind, name in found.extra if kind not in FLEETING]
+    for kind, count in Counter(kind for kind, _ in found.extra if kind in CONTENT).items():
+        if count > MOST_EXTRA * found.compared[kind] + 10:
+            extra.append(f"{count} more {kind} than the {found.compared[kind]} compared")
     if extra and not found.problems:
         measure.inconclusive(
             criterion,

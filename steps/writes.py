@@ -186,19 +186,23 @@ def recent_lost(writers: Writers, chaos: Chaos, seconds: float, measure: Any) ->
         measure.inconclusive("acknowledged writes lost, in time", "nothing ever ceased")
         return
     _believe(writers, measure, "acknowledged writes lost, in time", outage)
+    judged = []
     if kept := writers.saved():
         gone = findings.oldest_lost([write for write in checked.lost if write.key in kept])
         criterion = "writes in a saved snapshot are kept"
-        measure.violations(criterion, [gone] if gone else [], checked=len(kept))
+        lost = [gone] if gone else []
+        judged.append(partial(measure.violations, criterion, lost, checked=len(kept)))
     loss = writers.loss(outage)
     measure.note(
         "acknowledged writes that are lost", len(checked.lost), unit="", n=checked.acknowledged
     )
+    criterion = "acknowledged writes lost, in time"
     if loss.reason:
-        measure.inconclusive("acknowledged writes lost, in time", loss.reason)
-    measure.duration(
-        "acknowledged writes lost, in time", loss, limit=seconds, n=checked.acknowledged
-    )
+        judged.append(partial(measure.inconclusive, criterion, loss.reason))
+    else:
+        of = partial(measure.duration, criterion, loss)
+        judged.append(partial(of, limit=seconds, n=checked.acknowledged))
+    measure.each(judged)
 
 
 @then(parsers.parse("{copy} has the same writes as {original} within {seconds:g} seconds"))

@@ -51,6 +51,10 @@ def test_what_is_no_database_is_not_asked(volumes: list[str]) -> None:
         {"environment": {"POSTGRES_HOST": "other-db"}},
         {"environment": {"POSTGRES_HOST": "dbs"}},
         {"environment": {}},
+        {"environment": {"POSTGRES_HOST": "other", "POSTGRES_USER": "db", "POSTGRES_DB": "db"}},
+        {"environment": {"URL": "db://db:db@other:5432/db"}},
+        {"environment": {"TO": "/backups/db/daily"}},
+        {"environment": {}, "command": "pg_dump -U db -h other --dbname=db"},
     ],
 )
 def test_a_job_of_another_server_is_none(change: dict[str, Any]) -> None:
@@ -66,6 +70,15 @@ def test_a_job_of_another_server_is_none(change: dict[str, Any]) -> None:
 )
 def test_ways_to_name_the_server(change: dict[str, Any]) -> None:
     assert open_ones(DATABASE, job(**change)) == []
+
+
+def test_of_two_with_one_name_the_job_s_own_stack_s_is_meant() -> None:
+    both = (DATABASE, stack(DATABASE, "two"))
+    assert open_ones(*both, stack(JOB, "jobs")) == ["shop/db", "two/db"], "which of them?"
+    full = job(environment={"POSTGRES_HOST": "two_db"})
+    assert open_ones(*both, stack(full, "jobs")) == ["shop/db"]
+    own = DATABASE.replace("services:\n", JOB.lstrip("\n"))
+    assert open_ones(own, stack(DATABASE, "two")) == ["two/db"]
 
 
 def test_an_application_that_names_the_server_backs_nothing_up() -> None:

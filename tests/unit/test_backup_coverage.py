@@ -2,10 +2,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fixtures.cluster.machine import Machine
+from signoff.outcome import Missed
+from signoff.recorder import Measure, Recorder
+from steps import backup_coverage
 from tests.unit.local_machine import LocalConnection
 from verify.backups.coverage import ambiguous, forgotten, newest_of
 from verify.backups.names import Kind, parse
@@ -59,3 +63,18 @@ def test_roles_may_say_of_which_database_s_server_they_are() -> None:
     assert general is not None
     assert (plain.kind, plain.database) == (Kind.ROLES, "")
     assert (general.kind, general.database) == (Kind.ROLES, "general")
+
+
+def test_a_store_that_is_gone_is_a_database_without_a_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not an error of the harness's."""
+    cluster: Any = None
+    store = Store(Machine("here", LocalConnection()), f"{tmp_path}/gone")  # type: ignore[arg-type]
+    monkeypatch.setattr(backup_coverage.jobs, "period_of", lambda *_: 0.1)
+    monkeypatch.setattr(backup_coverage.places, "local", lambda _: store)
+    monkeypatch.setattr(backup_coverage.places, "patience", lambda _: 0.1)
+    monkeypatch.setattr(backup_coverage.coverage, "databases_of", lambda *_: ["gibd"])
+    measure = Measure(Recorder(tmp_path / "m.jsonl"), feature="f", scenario="s")
+    with pytest.raises(Missed, match="gone on here"):
+        backup_coverage.none_forgotten(cluster, 1.0, "job", "gibd-postgres", 2.0, measure)

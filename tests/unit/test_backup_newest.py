@@ -17,7 +17,7 @@ from fixtures.cluster.machine import Machine
 from fixtures.errors import CannotProve, CutoverError
 from tests.unit.local_machine import LocalConnection
 from verify.backups import jobs, newest, places
-from verify.backups.holding import Holding, held, parts
+from verify.backups.holding import MANY, Holding, held, parts
 from verify.backups.names import Backup, Kind
 from verify.backups.newest import Restored
 from verify.backups.store import Store, Unreadable
@@ -34,6 +34,8 @@ SOURCE: Facts = {
     ("password", "app"): "secret",
     ("password", "reader"): "none",
     ("constraint", "public.items.key"): "k",
+    ("owner and privileges", "public.items"): "app",
+    ("trigger", "public.items.changed"): "t",
     ("index", "public.cutover_backup_marks_pkey"): "i",
 }
 
@@ -59,11 +61,21 @@ def test_what_changed_since_is_no_fault() -> None:
             {("rows", "public.items"): 0, ("rows", "public.other"): 1},
             "the table public.items is empty in it",
         ),
+        ({("rows", "public.items"): 0, ("rows", "public.cutover_x"): 1}, "nothing is in it"),
         ({("rows", "public.items"): 0, ("role", "postgres"): "x"}, "nothing is in it"),
     ],
 )
 def test_a_table_without_its_rows_is_found(change: Facts, problem: str) -> None:
-    assert lacking(Kind.POSTGRES, SOURCE, {**SOURCE, **change}) == [problem]
+    source: Facts = {**SOURCE, ("rows", "public.items"): MANY}
+    assert lacking(Kind.POSTGRES, source, {**source, **change}) == [problem]
+
+
+def test_a_small_table_may_have_been_empty() -> None:
+    """An outbox, a queue; a job that left it out looks the same."""
+    copy: Facts = {**SOURCE, ("rows", "public.items"): 0, ("rows", "public.other"): 1}
+    assert held(Kind.POSTGRES, SOURCE, copy) == Holding(
+        [], ["the table public.items is empty in it, and has 5 rows now"]
+    )
 
 
 def test_a_backup_of_nothing_or_of_something_else_is_found() -> None:
@@ -100,7 +112,13 @@ def test_a_role_without_its_password_has_none_in_the_backup() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [("role", "app"), ("password", "app"), ("constraint", "public.items.key")],
+    [
+        ("role", "app"),
+        ("password", "app"),
+        ("constraint", "public.items.key"),
+        ("owner and privileges", "public.items"),
+        ("trigger", "public.items.changed"),
+    ],
 )
 def test_what_seldom_changes_is_compared_and_a_kind_without_any_is_lacking(
     kind: str, name: str
@@ -139,12 +157,14 @@ def test_keys_may_have_come_and_gone_but_not_all_of_them() -> None:
 
 
 def test_each_numbered_database_that_has_lasting_keys_is_demanded() -> None:
-    source = {**keys("0:a"), **keys("3:b")}
+    many = [f"3:{n}" for n in range(MANY)]
+    source = {**keys("0:a"), **keys(*many)}
     assert lacking(Kind.REDIS, source, keys("0:a")) == ["the database 3 is not in it"]
-    source = {**keys("0:a"), **keys("3:b", expiry=1_800_000_000_000)}
-    assert held(Kind.REDIS, source, keys("0:a")) == Holding(
-        [], ["the database 3 is not in it: new since then, or left out"]
-    )
+    expiring = {**keys("0:a"), **keys(*many, expiry=1_800_000_000_000)}
+    for young in (expiring, {**keys("0:a"), **keys("3:b")}):
+        assert held(Kind.REDIS, young, keys("0:a")) == Holding(
+            [], ["the database 3 is not in it: new since then, or left out"]
+        )
 
 
 def files(volume: str, *names: str) -> Facts:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fixtures.cluster.ssh import CommandFailed
 from fixtures.errors import CannotProve, CutoverError
 from verify.backups import recovery
 
@@ -59,3 +60,17 @@ def test_a_server_s_database_is_not_filled_up() -> None:
     source = SimpleNamespace(cluster=SimpleNamespace(is_twin=False), database="gibd")
     with pytest.raises(CannotProve, match="not filled up"):
         recovery.grow(source, 10**9)  # type: ignore[arg-type]
+
+
+def test_a_dump_without_the_table_of_marks_lacks_the_last_row() -> None:
+    def answers(error: str) -> Any:
+        def read(_query: str) -> str:
+            raise CommandFailed(error)
+
+        return SimpleNamespace(read=read)
+
+    missing = 'exit status 1: ERROR:  relation "cutover_backup_marks" does not exist'
+    assert recovery._read_mark(answers(missing), "m") == ""
+    with pytest.raises(CommandFailed):
+        recovery._read_mark(answers("exit status 137"), "m")
+    assert recovery._read_mark(SimpleNamespace(read=lambda _: "1\n"), "m") == "1"  # type: ignore[arg-type]

@@ -205,11 +205,12 @@ SOUND = Comparison([], Counter(rows=3), Counter())
         (replace(SOUND, problems=["x"], unseen=[("checksum", "busy")]), Missed),
         (replace(SOUND, extra=[("rows", "more")]), Inconclusive),
         (replace(SOUND, problems=["x"], extra=[("rows", "more")]), Missed),
+        (replace(SOUND, extra=[("value", f"0:{n}") for n in range(11)]), Inconclusive),
         (Comparison(), Inconclusive),
     ],
     ids=["differs", "nothing there", "all checksums changed", "differs all the same",
          "a table changed", "differs though a table changed", "a table too many",
-         "differs though a table too many", "no facts"],
+         "differs though a table too many", "many keys too many", "no facts"],
 )  # fmt: skip
 def test_a_restore_is_judged(measure: Measure, found: Comparison, end: type[Exception]) -> None:
     with pytest.raises(end):

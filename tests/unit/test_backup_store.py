@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fixtures.cluster.machine import Machine
+from fixtures.cluster.ssh import CommandFailed
 from fixtures.errors import RemoteTimeout, Unreachable
 from fixtures.waiting import Pending
 from tests.unit.local_machine import LocalConnection
@@ -49,6 +50,18 @@ def test_a_link_to_nothing_is_nothing_and_one_to_a_folder_is_that(store: Store) 
     put(store, NOON)
     (root / "good").symlink_to(".")
     assert len(Store(HERE, f"{root}/good").backups(Kind.REDIS)) == 1
+
+
+def test_a_folder_that_cannot_be_read_whole_is_not_one_that_is_gone(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "find").write_text("#!/bin/sh\necho find: lost+found: denied >&2; exit 1\n")
+    (programs / "find").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    with pytest.raises(CommandFailed, match=r"lost\+found: denied.*must be readable"):
+        store.entries()
 
 
 def test_the_first_begun_after_a_moment_is_awaited(store: Store) -> None:

@@ -139,3 +139,14 @@ def test_the_mark_is_looked_for_in_the_bytes_of_a_dump(
     assert lacks("abd")
     assert not lacks("abe"), "a full cache has thrown it out"
     assert not marked("")
+
+
+def test_a_mark_that_is_refused_is_no_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """redis-cli ends well all the same, and nothing would be looked for in any dump."""
+    source = redis.Redis(None, "data_redis")  # type: ignore[arg-type]
+    monkeypatch.setattr(redis.Redis, "cli", lambda self, command: "OK\n")
+    assert len(source.mark()) == 32
+    readonly = "READONLY You can't write against a read only replica."
+    monkeypatch.setattr(redis.Redis, "cli", lambda self, command: f"{readonly}\n")
+    with pytest.raises(CutoverError, match="takes no mark: READONLY"):
+        source.mark()

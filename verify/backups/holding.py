@@ -1,8 +1,8 @@
 """What a backup holds, against what its source has now: pure.
 
-The source went on: what differs may have changed since. So only what a change does not explain is
-lacking: nothing at all, a table that is there and empty, a volume without its folder, or no fact of
-a kind that changes seldom. The rest cannot be told.
+The source went on: what differs may have changed since. So only what a day's changes do not explain
+is lacking: nothing at all, a table that is there and empty where the source has many rows, a volume
+without its folder or its files, or no fact of a kind that changes seldom. The rest cannot be told.
 """
 
 from __future__ import annotations
@@ -16,8 +16,13 @@ from verify.backups.names import Kind
 
 #: Below this part of what the source has now, nobody can tell growth from loss.
 FEW: Final = 0.5
+#: A table or numbered database with fewer rows or keys may have been empty: a queue, an outbox.
+MANY: Final = 1000
 #: Kinds of facts of a database that a day rarely changes.
-_SLOW: Final = ("role", "password", "extension", "schema", "constraint", "index")
+_SLOW: Final = (
+    *("role", "password", "extension", "schema", "owner and privileges"),
+    *("constraint", "index", "trigger", "view", "function"),
+)
 #: What a fresh server has of those kinds before anything is restored.
 _FRESH: Final = frozenset({"postgres", "plpgsql", "public"})
 #: Tables of the harness's own (`cutover_backup_marks` and others), which come and go.
@@ -56,14 +61,15 @@ def held(kind: Kind, source: Fingerprint, copy: Fingerprint) -> Holding:
     if kind is Kind.POSTGRES and any(there.values()) and not there.keys() & here.keys():
         return Holding(["none of the source's tables is in it"])
     found = Holding()
-    lasting = _lasting(kind, source)
     part, unit = _CALLED[kind]
     for name, many in there.items():
         few = here.get(name, 0)
-        if name not in here and name not in lasting:
+        if name not in here and _may_be_new(kind, name, source, many):
             found.unsure.append(f"the {part} {name} is not in it: new since then, or left out")
         elif name not in here:
             found.lacking.append(f"the {part} {name} is not in it")
+        elif many and not few and kind is Kind.POSTGRES and many < MANY:
+            found.unsure.append(f"the {part} {name} is empty in it, and has {many} {unit} now")
         elif many and not few:
             found.lacking.append(f"the {part} {name} is empty in it")
         elif few < FEW * many:
@@ -85,20 +91,17 @@ def _compare_slow(
         found.unsure.append(f"{kind} of {some(differing)}: changed since, or not in the backup")
 
 
-def _lasting(kind: Kind, source: Fingerprint) -> set[str]:
-    """Return the parts that were there already when the backup was made, as far as can be known.
+def _may_be_new(kind: Kind, part: str, source: Fingerprint, size: int) -> bool:
+    """Whether a part that the copy has not may have been made since: a table's age nobody knows.
 
-    A table's age nobody knows, nor that of a database whose keys all expire.
+    Nor that of a Redis database with few keys, or of which all expire.
     """
-    if kind is Kind.POSTGRES:
-        return set()
-    if kind is Kind.VOLUMES:
-        return set(parts(kind, source))
-    return {
-        _database(name)
+    if kind is not Kind.REDIS:
+        return kind is Kind.POSTGRES
+    return size < MANY or not any(
+        fact == "expiry in ms" and expiry == -1 and _database(name) == part
         for (fact, name), expiry in source.items()
-        if fact == "expiry in ms" and expiry == -1
-    }
+    )
 
 
 def _of(kind: str, facts: Fingerprint) -> dict[str, Value]:

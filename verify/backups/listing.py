@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 #: Prints what `parse_listing` reads: path, type, type behind links, size, mtime, inode, target.
-FIND: Final = r"find . -mindepth 1 -printf '%P\0%y\0%Y\0%s\0%T@\0%i\0%l\0'"
+FIND: Final = r"find . -ignore_readdir_race -mindepth 1 -printf '%P\0%y\0%Y\0%s\0%T@\0%i\0%l\0'"
 _FIELDS: Final = 7
 #: What gzip makes of nothing. A job whose dump failed leaves such a file under a good name.
 _EMPTY_GZIP: Final = 20

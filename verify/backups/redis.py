@@ -52,9 +52,14 @@ class Redis:
         return fingerprint(self.container())
 
     def mark(self) -> str:
-        """Write a key that no earlier backup can hold, and return its token."""
+        """Write a key that no earlier backup can hold, and return its token.
+
+        Raises `CutoverError` when it is refused: redis-cli ends well all the same.
+        """
         token = secrets.token_hex(16)
-        self.cli(f"redis-cli --raw SET {MARK}{token} 1 EX {_MARK_SECONDS}")
+        said = self.cli(f"redis-cli --raw SET {MARK}{token} 1 EX {_MARK_SECONDS}").strip()
+        if said != "OK":
+            raise CutoverError(f"takes no mark: {said[:200]}", where=f"Redis {self.service}")
         return token
 
     def has_mark(self, token: str) -> bool:

@@ -24,6 +24,8 @@ _LIST_SECONDS: Final = 30.0
 SETTLED_SECONDS: Final = 3.0
 # What timeout(1) exits with.
 _TIMED_OUT: Final = 124
+# What the listing exits with when there is no folder; find itself knows 0 and 1.
+_NO_FOLDER: Final = 9
 # Of a command's error output this much is kept.
 _MOST_ERRORS: Final = 64 * 1024
 
@@ -50,11 +52,21 @@ class Store:
         return f"{self.path} on {self.node.name}"
 
     def entries(self) -> list[Entry]:
-        """List it. Raises `NothingThere`, `Unreachable` or `RemoteTimeout`."""
-        try:
-            listed = self._in_folder(FIND, timeout=_LIST_SECONDS)
-        except CommandFailed as error:
-            raise NothingThere(error.what, where=str(self)) from error
+        """List it. Raises `NothingThere`, `Unreachable` or `RemoteTimeout`.
+
+        What could not be listed all the same is a plain `CommandFailed`.
+        """
+        # cd fails for a link to nothing, where find would show the link itself and succeed.
+        command = f"cd {shlex.quote(self.path)}/ || exit {_NO_FOLDER}\n{FIND}"
+        listed = self.node.run(command, timeout=_LIST_SECONDS, check=False)
+        if listed.rc == _NO_FOLDER:
+            raise NothingThere(listed.stderr.strip(), where=str(self))
+        if listed.rc:
+            raise CommandFailed(
+                f"cannot be listed: {listed.stderr.strip()}",
+                where=str(self),
+                remedy="All of it must be readable for who logs in there.",
+            )
         return parse_listing(listed.stdout)
 
     def backups(self, kind: Kind, database: str = "") -> list[Backup]:
@@ -63,8 +75,9 @@ class Store:
 
     def finished(self, kind: Kind, database: str = "") -> list[Backup]:
         """Return those of `backups` that nobody writes to any more."""
-        written = {e.path: e.mtime for e in self.entries() if e.is_file}
+        # Read before the list: what is written to during a slow look is not settled.
         settled = self.now().timestamp() - SETTLED_SECONDS
+        written = {e.path: e.mtime for e in self.entries() if e.is_file}
         found = names.backups(written, kind, database)
         return [backup for backup in found if written[backup.path] <= settled]
 
@@ -76,14 +89,15 @@ class Store:
         """Return the first backup begun after `moment` (the store's clock) that is finished.
 
         A database's also needs the roles that the same run saved: a dump restores none. Names are
-        to the second and cut off, so one of the second of `moment` does not count.
+        cut off (to the second, the minute, the day), so one of `moment` itself does not count.
         """
+        now = self.now().timestamp()
         entries = self.entries()
         sizes = {e.path: e for e in entries if e.is_file}
         newer = [backup for backup in names.backups(sizes, kind, database) if backup.taken > moment]
         if not newer:
             return Pending(f"no {kind} backup in {self} was begun after {moment:%H:%M:%S}")
-        quiet = self.now().timestamp() - sizes[newer[0].path].mtime
+        quiet = now - sizes[newer[0].path].mtime
         if quiet < SETTLED_SECONDS:
             return Pending(f"{newer[0].path} is being written")
         if kind is Kind.POSTGRES and not any(
@@ -94,8 +108,9 @@ class Store:
 
     def is_being_written(self, backup: Backup) -> bool:
         """Say whether it was written to just now. Raises like `entries`."""
+        now = self.now().timestamp()
         written = max((e.mtime for e in self.entries() if e.path == backup.path), default=0.0)
-        return self.now().timestamp() - written < SETTLED_SECONDS
+        return now - written < SETTLED_SECONDS
 
     def send(self, path: str, to: Machine, command: str, *, timeout: float) -> Completed:
         """Stream one file to the standard input of `command` on `to`, through the harness.
@@ -157,10 +172,6 @@ class Store:
 
     def _full(self, path: str) -> str:
         return str(PurePosixPath(self.path) / path)
-
-    def _in_folder(self, command: str, *, timeout: float) -> Completed:
-        # cd fails for a link to nothing, where find would show the link itself and succeed.
-        return self.node.run(f"cd {shlex.quote(self.path)}/ && {command}", timeout=timeout)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -28,6 +28,13 @@ _DATA: Final = (
 _JOB: Final = re.compile(
     r"backup|dump|restic|borg|barman|wal-?g\b|pgbackrest|xtrabackup|duplicati|pg_basebackup", re.I
 )
+#: What holds no server's name, though its words may be the same: `POSTGRES_USER: postgres`.
+_NO_SERVER: Final = re.compile(r"(USER|USERNAME|DB|DATABASE|PASS|PASSWORD|TOKEN|SCHEMA)(_FILE)?$")
+_NO_SERVER_IN_TEXT: Final = re.compile(
+    r"\b\w*(?:USER|DB|DATABASE|PASSWORD)=\S+|(?<!\S)(?:-[uUdp]|--(?:user\w*|dbname))[\s=]+[\w.]+(?!\S)"
+)
+#: Of a URL only the host counts.
+_URL: Final = re.compile(r"\b\w[\w+.]*://(?:[^/@\s]*@)?([^/\s?\"']*)[^\s\"']*")
 #: Variables that name the other of a pair: its data is the same.
 _PEER: Final = re.compile(r"PEER|PRIMARY|MASTER|REPLICA", re.I)
 
@@ -49,7 +56,7 @@ def not_backed_up(service: Service, audit: Audit) -> Iterator[Found]:
         return
     pair = [service, *(other for other in audit.services if _are_peers(service, other))]
     others = [other for other in audit.services if other not in pair]
-    if any(_backs_up(other, each) for other in others for each in pair):
+    if any(_backs_up(other, each, audit) for other in others for each in pair):
         return
     yield at(service, data.at, "volumes", f"nothing backs up {data.source}", needle=data.source)
 
@@ -79,20 +86,34 @@ def _is_peer_of(one: Service, other: Service) -> bool:
     )
 
 
-def _backs_up(other: Service, database: Service) -> bool:
+def _backs_up(other: Service, database: Service, audit: Audit) -> bool:
     data = _data(database)
     assert data is not None
     if any(m.read_only and _volume(m, other) == _volume(data, database) for m in other.mounts):
         return True
-    values = [entry.text for entry in other.environment.values() if entry.value is not None]
-    texts = [*values, *(words.script for _, words in other.commands)]
-    is_job = any(_JOB.search(text) for text in (other.name, other.image.name, *texts))
-    return is_job and any(_named(database, text) for text in texts)
+    variables = {
+        name: entry.text for name, entry in other.environment.items() if entry.value is not None
+    }
+    scripts = [words.script for _, words in other.commands]
+    texts = (other.name, other.image.name, *variables.values(), *scripts)
+    if not any(_JOB.search(text) for text in texts):
+        return False
+    places = [text for name, text in variables.items() if not _NO_SERVER.search(name)]
+    # Two stacks may have a `db` each: the short name is then that of the job's own stack.
+    namesakes = [s for s in audit.services if s.name == database.name and s is not database]
+    short = other.stack is database.stack or not namesakes
+    return any(_named(database, _hosts(text), short=short) for text in (*places, *scripts))
 
 
-def _named(service: Service, text: str) -> bool:
-    names = "|".join(re.escape(n) for n in (service.name, f"{service.stack.name}_{service.name}"))
-    return re.search(rf"(?<![\w-])(?:{names})(?![\w-])", text) is not None
+def _hosts(text: str) -> str:
+    """Leave of a text what may name a server."""
+    return _NO_SERVER_IN_TEXT.sub(" ", _URL.sub(r" \1 ", text))
+
+
+def _named(service: Service, text: str, *, short: bool = True) -> bool:
+    full = f"{service.stack.name}_{service.name}"
+    names = "|".join(re.escape(name) for name in ([service.name] if short else []) + [full])
+    return re.search(rf"(?<![\w/-])(?:{names})(?![\w/-])", text) is not None
 
 
 def _volume(mount: Mount, service: Service) -> tuple[str, str]:
