@@ -76,6 +76,7 @@ def lose_node(
 ) -> Failover:
     """Cut the power and look until Swarm has dealt with it, or the time is over."""
     node = node_in_role(cluster, role)
+    await_steady(cluster, within=ARRANGE_SECONDS)  # here, so that what is read now is still true
     before = cluster.led()
     displaced = failovers.displaced_by(before, node.name, may_stay_down, tied_stacks)
     fault = chaos.begin(PowerOff(node.name)).instant

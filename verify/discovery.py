@@ -12,7 +12,7 @@ from typing import Any
 
 from fixtures.cluster.cluster import Cluster, Node
 from fixtures.cluster.swarm import Snapshot, alive_tasks
-from fixtures.errors import CutoverError
+from fixtures.errors import CutoverError, RemoteTimeout, Unreachable
 from fixtures.stacks import catalogue
 from fixtures.waiting import NeverTrue, Pending, eventually
 
@@ -145,15 +145,19 @@ def endpoints_of(snapshot: Snapshot, names: Sequence[str]) -> list[Endpoint]:
 
 
 def problems_within(cluster: Cluster, endpoints: Sequence[Endpoint], *, within: float) -> list[str]:
-    """Look again and again for up to `within` seconds; return the last look's problems."""
+    """Look again and again for up to `within` seconds; return the last look's problems.
+
+    That a node does not answer is one of them. Raises `CutoverError` for what no wait mends.
+    """
     last: list[str] = []
 
     def look() -> bool | Pending:
-        last[:] = discovery_problems(
-            look_from_every_node(cluster, netcheck_service(cluster), endpoints),
-            endpoints,
-            cluster.snapshot(),
-        )
+        try:
+            found = look_from_every_node(cluster, netcheck_service(cluster), endpoints)
+        except (RemoteTimeout, Unreachable) as error:
+            last[:] = [str(error)]
+        else:
+            last[:] = discovery_problems(found, endpoints, cluster.snapshot())
         return Pending(f"{len(last)} problems, first: {last[0]}") if last else True
 
     with suppress(NeverTrue):

@@ -145,14 +145,15 @@ def displaced_by(
 ) -> tuple[Task, ...]:
     """Return the tasks that must run elsewhere when `node` is lost.
 
-    Every replicated service's tasks on it, but for the services that the plan lets go down with
-    their node (`may_stay_down`, names as in the stack files), and in the stacks `tied` those that
-    may run nowhere else: an exception is stated, not found.
+    Every replicated service's tasks on it, but for jobs, the services that the plan lets go down
+    with their node (`may_stay_down`, names as in the stack files), and in the stacks `tied` those
+    that may run nowhere else: an exception is stated, not found.
     """
     excepted = {
         s.name
         for s in snapshot.services
         if s.is_global
+        or s.is_job
         or s.short_name in may_stay_down
         or (s.stack in tied and _is_pinned(s, snapshot.nodes))
     }

@@ -80,7 +80,8 @@ def label_problems(nodes: Sequence[SwarmNode], expected: Sequence[Mapping[str, s
     return problems
 
 
-#: CVE-2023-28840 to -28842, in the series that Debian 12 has.
+#: CVE-2023-28840 to -28842 are mended in 23.0.3, and in the series that Debian 12 has since this.
+_MENDED_IN = (23, 0, 3)
 _MENDED = (20, 10, 24)
 
 
@@ -91,17 +92,21 @@ def version_key(version: str) -> tuple[int, ...]:
 
 
 def version_problems(nodes: Sequence[SwarmNode], at_least: str) -> list[str]:
-    """Name the nodes whose engine is older than `at_least`."""
+    """Name the nodes whose engine is older than `at_least`.
+
+    20.10.24 and what follows it in its series is as good as 23.0.3: it has the same repairs.
+    """
     floor = version_key(at_least)
     return [
         f"{node.hostname} runs engine {node.engine_version or '(unknown)'}"
         for node in nodes
-        if version_key(node.engine_version) < floor and not _mended(node.engine_version)
+        if version_key(node.engine_version) < floor
+        and not (floor <= _MENDED_IN and _mended(node.engine_version))
     ]
 
 
 def _mended(version: str) -> bool:
-    """Whether an older series has the repairs: 20.10 has those of 2023 since 20.10.24."""
+    """Whether an engine of the older series has the repairs."""
     key = version_key(version)
     return key[:2] == _MENDED[:2] and key >= _MENDED
 

@@ -12,7 +12,7 @@ import pytest
 from fixtures import progress, waiting
 from fixtures.cluster.ssh import CommandFailed, Completed
 from fixtures.cluster.swarm import Snapshot
-from fixtures.errors import CutoverError
+from fixtures.errors import CutoverError, RemoteTimeout, Unreachable
 from tests.unit.builders import ROLES, Clock, FakeCluster, nodes, service, snapshot, task
 from verify import discovery
 from verify.discovery import Endpoint, Finding
@@ -193,6 +193,29 @@ def test_after_the_deadline_the_last_problems_are_returned() -> None:
     answering(cluster, {**GOOD, "failures": ["refused"]})
     found = discovery.problems_within(cluster, [WEB], within=3)
     assert found == [f"web from {name}: refused" for name in ROLES]
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize("silent", [RemoteTimeout("no answer in 90 s"), Unreachable("refused")])
+def test_a_node_that_does_not_answer_is_looked_at_again_and_then_a_problem(
+    silent: CutoverError,
+) -> None:
+    cluster = FakeCluster(netcheck_everywhere())
+    answering(cluster, GOOD)
+    looks = 0
+
+    def run(command: str, **_: Any) -> Completed:
+        nonlocal looks
+        looks += 1
+        if looks < well_at:
+            raise silent
+        return Completed(command, 0, json.dumps([GOOD]), "")
+
+    cluster.nodes["w1"].runs = run
+    well_at = 3
+    assert discovery.problems_within(cluster, [WEB], within=10) == []
+    looks, well_at = 0, 99
+    assert discovery.problems_within(cluster, [WEB], within=3) == [str(silent)]
 
 
 # --- what is asked

@@ -55,6 +55,14 @@ def test_global_services_are_not_displaced() -> None:
     assert displaced_by(cluster, "w1", []) == ()
 
 
+def test_a_job_ends_by_itself_and_is_not_displaced() -> None:
+    cluster = snapshot(
+        services=[service("job", is_job=True), service("web")],
+        tasks=[task("shop_job", on="w1"), ON_W1],
+    )
+    assert displaced_by(cluster, "w1", []) == (ON_W1,)
+
+
 def test_services_that_may_stay_down_are_not_displaced() -> None:
     cluster = snapshot(
         services=[service("web"), service("db")], tasks=[ON_W1, task("shop_db", on="w1")]

@@ -166,6 +166,8 @@ def test_an_engine_that_is_new_enough_is_no_problem(version: str) -> None:
 def test_the_series_that_debian_mends(version: str, mended: bool) -> None:
     found = formation.version_problems([node("m1", engine_version=version)], "23.0.3")
     assert (found == []) is mended
+    later = formation.version_problems([node("m1", engine_version=version)], "24.0")
+    assert later, "nobody knows what a later floor is for"
 
 
 @pytest.mark.parametrize(

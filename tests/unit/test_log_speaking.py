@@ -68,6 +68,24 @@ def test_every_output_gets_its_line(process: subprocess.Popen[bytes]) -> None:
     assert [out.decode(), err.decode()] == [f"{line.text}\n" for line in said.lines]
 
 
+def test_an_output_that_cannot_be_seen_is_not_one_without_a_pipe() -> None:
+    """Without root /proc shows nothing of others' processes: nobody looked there."""
+    unseen, plain = (
+        Speaker("n", "1f", 7, "web.1.x", "stack_web", outputs)
+        for outputs in (("-", "-"), ("/dev/null", "/dev/null"))
+    )
+    assert not speaking._why_silent(unseen).endswith(speaking.NO_PIPE)
+    assert "needs root" in speaking._why_silent(unseen)
+    assert speaking._why_silent(plain).endswith(speaking.NO_PIPE)
+
+
+def test_a_node_on_which_nothing_was_written_is_told() -> None:
+    speaker = Speaker("n", "1f", 7, "web.1.x", "stack_web", ("pipe:[1]", "pipe:[1]"))
+    line = speaker.line("text", "", (1, 2))
+    said = speaking.joined("mark", {"n": ([line], []), "m": ([], ["db.1 on m: no pipe"])})
+    assert said.unsaid == ("db.1 on m: no pipe", "m: no container there wrote a line")
+
+
 def test_a_node_whose_engine_does_not_answer_is_not_one_without_containers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -384,6 +384,17 @@ def test_a_panel_over_a_source_that_grafana_does_not_have() -> None:
     assert of({"uid": "l1"}) == ([], []), "Loki's queries are not PromQL"
 
 
+def test_a_query_in_another_language_needs_its_source_too() -> None:
+    def of(source: str) -> list[str]:
+        target = {"rawSql": "select 1", "datasource": {"uid": source}}
+        board = {"title": "T", "panels": [{"title": "p", "targets": [target]}]}
+        assert dashboards.queries(board, SOURCES) == []
+        return datasources.problems(board, SOURCES)
+
+    assert of("gone") == ["T / p: Grafana has no such data source"]
+    assert of("__expr__") == [], "what Grafana itself makes of other queries"
+
+
 def test_an_unknown_variable_is_an_error() -> None:
     with pytest.raises(CutoverError, match="nobody"):
         dashboards.queries({"title": "T", "panels": [panel("p", "x{a=$nobody}")]}, SOURCES)

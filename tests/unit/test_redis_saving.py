@@ -51,8 +51,13 @@ def test_what_may_keep_a_write_in_memory(config: dict[str, str]) -> None:
         (RULES, {"rdb_changes_since_last_save": 5}, 4000),
         (RULES, {"aof_last_write_status": "err"}, 1000),
         (LOG, {"rdb_last_bgsave_status": "err", "rdb_changes_since_last_save": 5}, 99_999),
+        (
+            RULES,
+            {"rdb_changes_since_last_save": 5, "rdb_current_bgsave_time_sec": 9},
+            99_999,
+        ),
     ],
-    ids=["idle for a day", "not yet due", "no log", "a log has it"],
+    ids=["idle for a day", "not yet due", "no log", "a log has it", "being saved"],
 )
 def test_saves_that_are_as_they_should(config: dict[str, str], changed: Any, now: float) -> None:
     assert failing(config, {**SAVED, **changed}, now, 3600) == []
@@ -63,6 +68,11 @@ def test_saves_that_are_as_they_should(config: dict[str, str], changed: Any, now
     [
         (RULES, {"rdb_last_bgsave_status": "err"}, "its last save ended with err"),
         (RULES, {"rdb_changes_since_last_save": 1}, "it has changes, and saved last 167 min ago"),
+        (
+            RULES,
+            {"rdb_changes_since_last_save": 1, "rdb_current_bgsave_time_sec": -1},
+            "it has changes, and saved last 167 min ago",
+        ),
         (LOG, {"aof_last_write_status": "err"}, "its last write to the AOF ended with err"),
     ],
 )
@@ -81,6 +91,7 @@ def test_a_folder_on_a_volume(folder: str) -> None:
     "mount",
     [
         f"254:0 /docker/volumes/{'a1' * 32}/_data /data/redis rw - ext4 /dev/vda rw",
+        f"254:0 /{'a1' * 32}/_data /data/redis rw - ext4 /dev/vda rw",
         "0:60 / /data/redis rw - tmpfs tmpfs rw",
     ],
 )

@@ -22,6 +22,8 @@ STREAMS: Final = ("stdout", "stderr")
 _SECONDS: Final = 60.0
 #: How what is said of a container whose output cannot be written to from outside ends.
 NO_PIPE: Final = ": no pipe"
+#: What an output is called that the node did not show.
+_UNKNOWN: Final = "-"
 _SERVICE: Final = '{{index .Config.Labels "com.docker.swarm.service.name"}}'
 # For each running container: id, pid, name, service, and what its two outputs are.
 _LIST: Final = (
@@ -125,6 +127,8 @@ def joined(mark: str, parts: Mapping[str, tuple[list[Line], list[str]]]) -> Said
     unsaid = [problem for _, problems in parts.values() for problem in problems]
     if not lines:
         raise CutoverError(f"nothing could be written: {'; '.join(unsaid)}", where="containers")
+    silent = sorted(parts.keys() - {line.node for line in lines})
+    unsaid += [f"{node}: no container there wrote a line" for node in silent]
     return Said(mark, tuple(lines), time.monotonic(), tuple(unsaid))
 
 
@@ -134,7 +138,7 @@ def _say_all(node: Node, mark: str) -> tuple[list[Line], list[str]]:
     texts = [f"{mark} {node.name} {n}" for n in range(len(ways))]
     request = "".join(f"{n} {ways[n][1]} {text}\n" for n, text in enumerate(texts))
     answers = node.run(_SAY, stdin=request.encode(), timeout=_SECONDS).stdout
-    lines, unsaid = [], [f"{s.name} on {node.name}{NO_PIPE}" for s in found if not s.streams()]
+    lines, unsaid = [], [_why_silent(s) for s in found if not s.streams()]
     for answer in answers.splitlines():
         n, before, after, status = (int(word) for word in answer.split())
         speaker, _, stream = ways[n]
@@ -143,6 +147,12 @@ def _say_all(node: Node, mark: str) -> tuple[list[Line], list[str]]:
         else:
             unsaid.append(f"{speaker.name} on {node.name}: status {status}")
     return lines, unsaid
+
+
+def _why_silent(speaker: Speaker) -> str:
+    where = f"{speaker.name} on {speaker.node}"
+    hidden = _UNKNOWN in speaker.outputs
+    return f"{where}: its output cannot be seen, which needs root" if hidden else where + NO_PIPE
 
 
 def numbered(count: int, size: int = 0) -> Texts:

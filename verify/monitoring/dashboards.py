@@ -32,7 +32,7 @@ def queries(dashboard: Mapping[str, Any], sources: Sequence[Source]) -> list[tup
     return [
         (f"{dashboard['title']} / {panel.get('title', '?')}", _filled(target["expr"], own))
         for panel, target, source in datasources.asked(dashboard, sources)
-        if source is not None and source.kind == datasources.PROMETHEUS
+        if source is not None and source.kind == datasources.PROMETHEUS and "expr" in target
     ]
 
 

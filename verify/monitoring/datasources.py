@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 PROMETHEUS: Final = "prometheus"
+#: What Grafana itself makes of other queries of the panel; it is no data source of anybody's.
+_CALCULATED: Final = "__expr__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ def known(settings: Mapping[str, Any]) -> list[Source]:
 def asked(
     dashboard: Mapping[str, Any], sources: Sequence[Source]
 ) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any], Source | None]]:
-    """Yield panel, target and source of each query that has an expression; None for one gone."""
+    """Yield panel, target and source of each query; None for a source that is gone."""
     kinds = {
         each["name"]: each.get("query", "")
         for each in (dashboard.get("templating") or {}).get("list") or ()
@@ -43,8 +45,8 @@ def asked(
     }
     for panel in panels(dashboard):
         for target in panel.get("targets") or ():
-            if "expr" in target:
-                of = target.get("datasource") or panel.get("datasource")
+            of = target.get("datasource") or panel.get("datasource")
+            if not isinstance(of, Mapping) or of.get("uid") != _CALCULATED:
                 yield panel, target, _source(of, kinds, sources)
 
 
