@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_bdd import parsers, then, when
+from pytest_bdd import given, parsers, then, when
 
 from chaos.faults.node import PowerOff
 from chaos.guard import Permission
@@ -15,18 +15,27 @@ from fixtures.waiting import how_long
 from verify.quorum import State, in_state
 
 
-@when("the other managers lose their power", target_fixture="power_lost")
-def lose_other_managers(cluster: Cluster, chaos: Chaos, clients: Any, edge_node: Node) -> float:
-    """All but the one that runs the edge; returns when the last was cut off. On a twin only."""
+@given("a majority of the managers may be lost here", target_fixture="quorum_permission")
+def may_be_lost(cluster: Cluster) -> Permission:
+    """On a twin only; said first, before anything is moved."""
     if not cluster.is_twin:
         raise CannotProve(
             "a majority of production's managers is not taken away",
             where=f"cluster {cluster.name}",
             remedy="A twin shows it; answer for it with --accept.",
         )
+    return Permission(quorum_may_be_lost=True)
+
+
+@when("the other managers lose their power", target_fixture="power_lost")
+def lose_other_managers(
+    cluster: Cluster, chaos: Chaos, clients: Any, edge_node: Node, quorum_permission: Permission
+) -> float:
+    """All but the one that runs the edge; returns when the last was cut off."""
     others = [manager for manager in cluster.managers if manager.name != edge_node.name]
-    allowed = Permission(quorum_may_be_lost=True)
-    instants = [chaos.begin(PowerOff(manager.name), allowed).instant for manager in others]
+    instants = [
+        chaos.begin(PowerOff(manager.name), quorum_permission).instant for manager in others
+    ]
     clients.mark("fault", at=instants[0].at)
     return instants[-1].at
 
