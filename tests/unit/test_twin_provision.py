@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from docker.errors import APIError
 
 from fixtures import folders
 from fixtures.cluster.twin.blueprint import UNDERLAY_COUNT
-from fixtures.cluster.twin.provision import Twin, _free_ports, twins_on_record
+from fixtures.cluster.twin.provision import Twin, _free_ports, twins_left, twins_on_record
 from fixtures.errors import CutoverError
 from tests.unit.chaos_builders import quiet
 
@@ -48,3 +49,19 @@ def test_a_question_about_a_twin_puts_none_on_record(
 def test_twins_that_come_up_at_once_never_choose_the_same_port() -> None:
     chosen = [port for index in range(UNDERLAY_COUNT) for port in _free_ports(index, 9)]
     assert len(set(chosen)) == 9 * UNDERLAY_COUNT
+
+
+def test_a_twin_of_which_only_a_volume_is_left_is_found() -> None:
+    """A kill while its images were linked: no node's container was made yet."""
+
+    def listed(*names: str) -> Any:
+        made = [SimpleNamespace(attrs={"Labels": {"cutover": name}}) for name in names]
+        return SimpleNamespace(list=lambda **_: made)
+
+    containers = [SimpleNamespace(labels={"cutover": "whole", "cutover.node": "hpr"})]
+    client: Any = SimpleNamespace(
+        containers=SimpleNamespace(list=lambda **_: containers),
+        volumes=listed("whole", "half"),
+        networks=listed("less"),
+    )
+    assert twins_left(client) == ["half", "less", "whole"]
