@@ -19,7 +19,8 @@ help: ## Show this help
 $(BIN)/.installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cutover needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@# Most modules are never imported: those that are compile themselves.
+	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
 .PHONY: setup

@@ -300,6 +300,22 @@ def test_only_stacks_that_stand_are_removed() -> None:
     assert not nothing.commands("stack rm")
 
 
+def test_services_end_before_what_they_need() -> None:
+    running = iter(["1/0", "0/0"])
+    manager = Manager(
+        {
+            "docker service ls --format '{{.Name}}'": Done("s_a\ns_b\n"),
+            "docker service ls --format '{{json": lambda: Done(f'"s_a" "{next(running)}"\n'),
+        }
+    )
+    stacks.end_services(manager, ["s_a", "s_gone"], within=5)
+    assert manager.commands("service scale") == ["docker service scale --detach s_a=0"]
+    assert next(running, None) is None
+    nothing = Manager()
+    stacks.end_services(nothing, ["s_a"], within=5)
+    assert not nothing.commands("service scale")
+
+
 def test_networks_are_removed_when_their_tasks_have_left() -> None:
     seen = iter(["staging\nbackend\n", "staging\n", "backend\n"])
     manager = Manager({"docker network ls": lambda: Done(next(seen))})

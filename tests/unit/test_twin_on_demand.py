@@ -46,6 +46,7 @@ def done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     for name in ("create_networks", "create_secrets", "deploy_together", "remove_stacks"):
         monkeypatch.setattr(on_demand, name, note(name.split("_")[0]))
     monkeypatch.setattr(on_demand, "remove_networks", note("drop"))
+    monkeypatch.setattr(on_demand, "end_services", note("end"))
     monkeypatch.setattr(on_demand, "wait_stacks", note("await"))
     monkeypatch.setattr(on_demand, "runner", lambda node: None)
     monkeypatch.setattr(on_demand, "settings_for", lambda *_: Settings(images=IMAGES))
@@ -108,6 +109,32 @@ def test_what_was_removed_or_is_deployed_otherwise_is_deployed_again(done: list[
     done.clear()
     one.stand_together(TOGETHER[:1])
     assert done[-1] == "await staging"
+
+
+def test_what_needs_the_others_of_its_stack_leaves_first(done: list[str]) -> None:
+    one = stacks()
+    one.stand_together(("patroni",))
+    done.clear()
+    one.remove()
+    first = [f"end patroni_patroni-{role}" for role in ("primary", "replica")]
+    assert done == [*first, "remove patroni"]
+
+
+def test_a_volume_that_stays_leaves_no_stack_for_standing(
+    done: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = stacks()
+    one.stand_together(TOGETHER)
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(one, "_forget", fail)
+    with pytest.raises(RuntimeError):
+        one.remove()
+    done.clear()
+    one.stand_together(TOGETHER)
+    assert "deploy staging" in done
 
 
 def test_a_deployment_that_broke_off_is_not_taken_for_one_that_stands(
