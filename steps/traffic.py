@@ -151,7 +151,8 @@ def none_fails(load: LoadRun, measure: Any) -> None:
 @when(
     parsers.parse(
         "the traffic of {profile} rises from {start:g} to {most:g} requests a second, "
-        "{seconds:g} seconds a level, until {rank:g} % no longer come within {limit:g} ms"
+        "by {percent:g} % every {seconds:g} seconds, "
+        "until {rank:g} % no longer come within {limit:g} ms"
     ),
     target_fixture="saturated",
 )
@@ -161,13 +162,15 @@ def rises(
     profile: str,
     start: float,
     most: float,
+    percent: float,
     seconds: float,
     rank: float,
     limit: float,
 ) -> Saturation:
     """Ends at the first level that is too much."""
     chaos.permit()
-    load: LoadRun = start_load(profile, Step(kind="step", start=start, most=most, seconds=seconds))
+    shape = Step(kind="step", start=start, most=most, factor=1 + percent / 100, seconds=seconds)
+    load: LoadRun = start_load(profile, shape)
     load.limit = limit / 1000
     return find_saturation(load, rank, limit / 1000)
 

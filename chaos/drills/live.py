@@ -29,8 +29,11 @@ from verify.steady import unsteady
 
 JOURNAL: Final = "journal.jsonl"
 _STEADY_BEFORE_SECONDS: Final = 60.0
-#: After a change of leader Swarm calls living nodes down for a moment (moby issue 32218).
 DOWN_FOR_SECONDS: Final = 30.0
+#: After a change of leader Swarm calls living nodes down, until their agents, which try any manager
+#: in turn, have found the new one (moby issue 32218): more patience for one whose engine answers.
+MISTAKEN_FOR_SECONDS: Final = 60.0
+_ANSWER_SECONDS: Final = 3.0
 _PRIMARY, _REPLICA = "gibd-postgres", "gibd-postgres-replica"
 
 
@@ -74,7 +77,8 @@ class LiveWatch:
     def observed(self, lost: Sequence[str]) -> tuple[Sequence[str], bool | None, float]:
         """Return nodes down beyond `lost`, whether the replica streams, seconds without leader.
 
-        Down are those that have been called so for `DOWN_FOR_SECONDS`.
+        Down are those that have been called so for `DOWN_FOR_SECONDS`, or for
+        `MISTAKEN_FOR_SECONDS` if their own engine answers.
         """
         now = time.monotonic()
         try:
@@ -86,9 +90,22 @@ class LiveWatch:
                 self._leader_seen = time.monotonic()
             called = {n.hostname for n in snapshot.nodes if not n.ready} - set(lost)
             self._down_since = {name: self._down_since.get(name, now) for name in called}
-        down = [n for n, since in self._down_since.items() if now - since >= DOWN_FOR_SECONDS]
+        down = [
+            name for name, since in self._down_since.items() if self._is_down(name, now - since)
+        ]
         streaming = self._streams() if self.replica_matters else None
         return down, streaming, time.monotonic() - self._leader_seen
+
+    def _is_down(self, name: str, called_so_for: float) -> bool:
+        if called_so_for < DOWN_FOR_SECONDS:
+            return False
+        return called_so_for >= MISTAKEN_FOR_SECONDS or not self._answers(name)
+
+    def _answers(self, name: str) -> bool:
+        try:
+            return self.cluster.node(name).ask(lambda api: api.ping(), _ANSWER_SECONDS)
+        except CutoverError:
+            return False
 
     def _streams(self) -> bool:
         pair = pair_of(self.cluster, primary=_PRIMARY, replica=_REPLICA)

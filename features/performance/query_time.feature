@@ -17,7 +17,7 @@ Feature: Database query time
   @critical @load
   Scenario: They do so under the traffic of the services
     Given clients send the traffic of services at 20 requests a second
-    When an application asks the queries of queries.yml 90 times a second for 40 seconds
+    When an application asks the queries of queries.yml 120 times a second for 30 seconds
     Then 95 % of the answers of every query come within 15 ms from the primary and the replica
     And no query fails
     And no request fails

@@ -15,5 +15,5 @@ Feature: Service response time
 
   @normal
   Scenario: How much more they can take
-    When the traffic of services rises from 40 to 640 requests a second, 5 seconds a level, until 95 % no longer come within 100 ms
+    When the traffic of services rises from 40 to 640 requests a second, by 40 % every 5 seconds, until 95 % no longer come within 100 ms
     Then the highest rate that keeps the limit is at least 40 requests a second

@@ -20,9 +20,11 @@ from chaos.fault import NotHealed, NotInForce
 from chaos.guard import Permission, Refused
 from chaos.session import Event
 from fixtures.cluster.power import Instant
+from fixtures.errors import Unreachable
 from fixtures.waiting import Pending, Waited
 from load.samples import Sample
 from signoff import timeline
+from tests.unit.builders import Clock, FakeCluster, nodes, snapshot
 
 KILL = {"fault": "task.kill", "with": {"service": "canary"}}
 
@@ -318,3 +320,23 @@ def test_each_fault_waits_for_the_steady_state_as_long_as_the_drill_allows(tmp_p
     run(tmp_path, chaos, of=drill(steady_within=10), steady=steady)
     assert looks.count(2) == 3, "the second fault did not wait"
     assert chaos.told == ["begin 0", "end 0", "begin 1", "end 1", "heal"]
+
+
+def test_a_node_that_is_called_down_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new leader calls living nodes down until their agents have found it."""
+    clock = Clock()
+    monkeypatch.setattr(live, "time", clock)
+    answering = FakeCluster(snapshot(nodes(w1={"state": "down"})))
+    silent = FakeCluster(snapshot(nodes(w1={"state": "down"})))
+    monkeypatch.setattr(answering.nodes["w1"], "ask", lambda question, timeout: True)
+    silent.nodes["w1"].swarm_state = Unreachable("refused")
+
+    def first_down(cluster: FakeCluster) -> float:
+        watch = live.LiveWatch(cluster, replica_matters=False, _leader_seen=clock.now)  # type: ignore[arg-type]
+        began = clock.now
+        while "w1" not in watch.observed([])[0]:
+            clock.pass_(1)
+        return clock.now - began
+
+    assert first_down(silent) == live.DOWN_FOR_SECONDS
+    assert first_down(answering) == live.MISTAKEN_FOR_SECONDS

@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 
 from chaos.fault import A_MANAGER, Plan, Shell, from_json, to_json
+from chaos.faults.data import ReplicaPromoted
 from chaos.faults.promotion import Fenced, OldPrimaryFollows
 from chaos.runbook import Runbook
 from fixtures import waiting
+from fixtures.cluster.cluster import NoControlPlane
+from fixtures.cluster.swarm import Snapshot
 from fixtures.errors import CutoverError
-from tests.unit.builders import Clock, service, snapshot
+from tests.unit.builders import Clock, nodes, service, snapshot, task
 from tests.unit.chaos_builders import FakeView, Placed, quiet
 from verify import discovery, promotion
 from verify.discovery import Finding
@@ -154,6 +157,29 @@ def test_an_operator_waits_until_somebody_leads() -> None:
     )
     Runbook(chaos, "db", "m1", "replica", "m2").fence()  # type: ignore[arg-type]
     assert done == ["led", Fenced("db", "m1")]
+
+
+def test_an_operator_promotes_what_the_new_leader_has_heard_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Until then every node is unknown, and no task is one that could be promoted."""
+    clock, done = Clock(), []
+    monkeypatch.setattr(waiting, "time", clock)
+    running = [task("shop_replica", on="m2")]
+
+    def look(timeout: float) -> Snapshot:
+        if clock.now < 103:
+            raise NoControlPlane("no leader")
+        state = "unknown" if clock.now < 110 else "ready"
+        return snapshot(nodes(m2={"state": state}), [service("replica")], running)
+
+    chaos: Any = SimpleNamespace(
+        cluster=SimpleNamespace(snapshot=look),
+        begin=lambda act, _: done.append((act, round(clock.now))),
+    )
+    with quiet():
+        Runbook(chaos, "db", "m1", "replica", "m2").promote()
+    assert done == [(ReplicaPromoted("replica"), 110)]
 
 
 def seconds_of_looking(
