@@ -8,7 +8,7 @@ Feature: The data node is lost with its disk
 
   Background:
     Given the plan's services are running
-    And the plan's backup jobs run every 12 seconds
+    And the plan's backup jobs run every 10 seconds
 
   @blocker
   Scenario: The database is restored elsewhere from the backup host alone

@@ -5,7 +5,7 @@ Feature: The remote copies are enough, and outlive the local ones
 
   Background:
     Given the plan's services are running
-    And the plan's backup jobs run every 12 seconds
+    And the plan's backup jobs run every 10 seconds
 
   @blocker
   Scenario: A restore needs the backup host only

@@ -8,7 +8,7 @@ Feature: Backups restore
 
   Background:
     Given the plan's services are running
-    And the plan's backup jobs run every 12 seconds
+    And the plan's backup jobs run every 10 seconds
 
   @blocker
   Scenario: What was backed up comes back

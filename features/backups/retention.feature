@@ -7,7 +7,7 @@ Feature: Backups are kept as long as promised, and no longer
 
   Background:
     Given the plan's services are running
-    And the plan's backup jobs run every 12 seconds
+    And the plan's backup jobs run every 10 seconds
 
   @critical
   Scenario: What is there keeps the rule

@@ -6,7 +6,7 @@ Feature: Backups are taken
 
   Background:
     Given the plan's services are running
-    And the plan's backup jobs run every 12 seconds
+    And the plan's backup jobs run every 10 seconds
 
   @blocker
   Scenario: Backups are taken on time, whole and of the present

@@ -9,11 +9,11 @@ Feature: Service response time
 
   @blocker @smoke
   Scenario: Every public service answers in time at its everyday rate
-    When clients send the traffic of services at 40 requests a second for 45 seconds
+    When clients send the traffic of services at 40 requests a second for 40 seconds
     Then no request fails
     And 95 % of the answers on each route come within 100 ms
 
   @normal
   Scenario: How much more they can take
-    When the traffic of services rises from 40 to 640 requests a second, by 40 % every 5 seconds, until 95 % no longer come within 100 ms
+    When the traffic of services rises from 40 to 640 requests a second, by 50 % every 5 seconds, until 95 % no longer come within 100 ms
     Then the highest rate that keeps the limit is at least 40 requests a second
