@@ -426,8 +426,8 @@ def test_counts_are_those_of_our_rules() -> None:
 
 
 class Node:
-    def __init__(self, name: str, let_in: bool) -> None:
-        self.name, self.let_in = name, let_in
+    def __init__(self, name: str, let_in: bool, counted: int = firewall.DATAGRAMS) -> None:
+        self.name, self.let_in, self.counted = name, let_in, counted
         self.rules: list[str] = []
 
     def run(self, command: str, *, stdin: bytes = b"", check: bool = True, **_: Any) -> Completed:
@@ -444,7 +444,7 @@ class Node:
         if "-nvxL" in command:
             words = [line.split() for line in self.rules]
             out = "".join(
-                f"{5 if w[w.index('-s') + 1] != '192.0.2.44/32' else 0} 1 udp -- * * "
+                f"{self.counted if w[w.index('-s') + 1] != '192.0.2.44/32' else 0} 1 udp -- * * "
                 f"{w[w.index('-s') + 1].removesuffix('/32')} 0.0.0.0/0 udp "
                 f"dpt:{w[w.index('--dport') + 1]} /* cutover counts */\n"
                 for w in words
@@ -464,6 +464,16 @@ def test_every_door_is_tried_from_everybody_and_nothing_is_left() -> None:
     assert len(let_in) == 6
     assert firewall.problems(let_in, "backup-host") == []
     assert all(not node.rules for node in cluster.nodes.values())
+
+
+@pytest.mark.parametrize(("counted", "open_"), [(3, True), (2, False), (0, False)])
+def test_a_datagram_of_a_known_flow_is_not_counted_and_most_are(counted: int, open_: bool) -> None:
+    cluster: Any = FakeCluster(snapshot())
+    cluster.nodes = {name: Node(name, True, counted) for name in ADDRESSES}
+    cluster.on_all = lambda action: {n.name: action(n) for n in cluster.nodes.values()}
+    outside: Any = Node("backup-host", False)
+    let_in = firewall.knock(cluster, outside, [Door("m1", "udp", 7946)], ADDRESSES)
+    assert (firewall.problems(let_in, "backup-host") == []) is open_
 
 
 def test_a_twins_rules_admit_its_nodes_and_what_is_published() -> None:
