@@ -65,17 +65,28 @@ def level(
     return Level(rate, response_time(within, rank, timeout), failed, "; ".join(spoiled))
 
 
+def is_over(levels: Sequence[Level], limit: float) -> bool:
+    """Whether two levels in a row did not surely keep `limit` (s): one may have met a hiccup."""
+    return len(levels) > 1 and not any(each.keeps(limit) for each in levels[-2:])
+
+
 def saturation(levels: Sequence[Level], limit: float) -> Saturation:
-    """Return the highest rate before the first level that does not surely keep `limit` (s)."""
-    best = 0.0
-    for each in levels:
-        if each.spoiled:
-            return Saturation(best, f"the generator at {each.rate:.0f}/s: {each.spoiled}", levels)
-        if not each.keeps(limit):
-            who = "the system" if each.breaks(limit) else "not decided"
-            shown = f"{1000 * each.found.value:.0f} ± {1000 * each.found.error:.0f} ms"
-            return Saturation(
-                best, f"{who} at {each.rate:.0f}/s: {shown}, {each.failed} failed", levels
-            )
-        best = each.rate
-    return Saturation(best, "the schedule ended there", levels)
+    """Return the highest rate that surely keeps `limit` (s), before two in a row that do not."""
+    best, failing = 0.0, None
+    for number, each in enumerate(levels, 1):
+        if each.keeps(limit):
+            best, failing = each.rate, None
+        elif failing is None:
+            failing = each
+        if is_over(levels[:number], limit):
+            break
+    why = "the schedule ended there" if failing is None else _why_not(failing, limit)
+    return Saturation(best, why, levels)
+
+
+def _why_not(each: Level, limit: float) -> str:
+    if each.spoiled:
+        return f"the generator at {each.rate:.0f}/s: {each.spoiled}"
+    who = "the system" if each.breaks(limit) else "not decided"
+    shown = f"{1000 * each.found.value:.0f} ± {1000 * each.found.error:.0f} ms"
+    return f"{who} at {each.rate:.0f}/s: {shown}, {each.failed} failed"

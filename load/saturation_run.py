@@ -1,17 +1,17 @@
-"""Raising the rate level by level, and stopping at the first that is too much."""
+"""Raising the rate level by level, and stopping when it is too much."""
 
 from __future__ import annotations
 
 from fixtures.errors import CutoverError
 from fixtures.waiting import NeverTrue, Pending, eventually
 from load.run import LoadRun
-from load.saturation import Level, Saturation, level, saturation
+from load.saturation import Level, Saturation, is_over, level, saturation
 
 _START_SECONDS = 30.0
 
 
 def find_saturation(load: LoadRun, rank: float, limit: float) -> Saturation:
-    """Watch a run of a step shape until a level breaks `limit` (s) at `rank`; then stop it.
+    """Watch a run of a step shape until two levels break `limit` (s) at `rank`; then stop it.
 
     Raises `CutoverError` when the generator does not get on.
     """
@@ -28,7 +28,7 @@ def find_saturation(load: LoadRun, rank: float, limit: float) -> Saturation:
             raise CutoverError(str(error), where=load.name) from error
         judged.append(found)
         load.events.append((f"{rate:.0f}/s", (load.t0 or 0.0) + start))
-        if not found.keeps(limit):
+        if is_over(judged, limit):
             break
     load.stop()
     return saturation(judged, limit)

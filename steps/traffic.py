@@ -167,7 +167,7 @@ def rises(
     rank: float,
     limit: float,
 ) -> Saturation:
-    """Ends at the first level that is too much."""
+    """Ends when two levels in a row were too much."""
     chaos.permit()
     shape = Step(kind="step", start=start, most=most, factor=1 + percent / 100, seconds=seconds)
     load: LoadRun = start_load(profile, shape)

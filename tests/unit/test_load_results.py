@@ -12,7 +12,7 @@ from load.phases import Phase
 from load.request_log import Header, RequestLog, Writer
 from load.results import ALL_ROUTES, failures, response_time, results
 from load.samples import Sample
-from load.saturation import Level, level, saturation
+from load.saturation import Level, is_over, level, saturation
 from load.validity import generator_objections
 from tests.unit.load_builders import series
 
@@ -75,8 +75,19 @@ def _level(rate: float, milliseconds: float, spoiled: str = "") -> Level:
     return Level(rate, found, 0, spoiled)
 
 
+def test_one_level_that_met_a_hiccup_ends_nothing() -> None:
+    levels = [_level(10, 300), _level(20, 20), _level(30, 300), _level(40, 20)]
+    assert not any(is_over(levels[:n], 0.1) for n in range(5))
+    assert saturation(levels, 0.1).rate == 40
+    levels += [_level(50, 300), _level(60, 400)]
+    assert is_over(levels, 0.1)
+    found = saturation([*levels, _level(70, 20)], 0.1)
+    assert (found.rate, found.bounded_by_system) == (40, True), "the first of two says why"
+    assert "at 50/s" in found.why_not_higher
+
+
 def test_saturation_is_the_last_rate_before_the_limit_breaks() -> None:
-    levels = [_level(10, 20), _level(20, 60), _level(40, 300), _level(80, 50)]
+    levels = [_level(10, 20), _level(20, 60), _level(40, 300), _level(60, 300), _level(80, 50)]
     found = saturation(levels, 0.1)
     assert found.rate == 20
     assert found.bounded_by_system
