@@ -54,8 +54,8 @@ def heal(
     The newest goes first; one that needs what others give back (`Shell.last`) in the end, and so
     does one that a manager should undo and cannot yet: another fault may have taken the quorum.
     `patience`: seconds to wait for a node that cannot be reached; those in the end have
-    `IN_THE_END_SECONDS` together. Nothing is raised for a fault that cannot be undone: it stays
-    open, and `failures` says why.
+    `IN_THE_END_SECONDS` together, and each no less than `patience`. Nothing is raised for a fault
+    that cannot be undone: it stays open, and `failures` says why.
     """
     healing = Healing(time.monotonic())
     undone: list[Open] = []
@@ -77,7 +77,9 @@ def heal(
 
     newest_first = list(reversed(entries))
     put_off = []
-    for entry in (entry for entry in newest_first if not _is_last(entry)):
+    for entry in newest_first:
+        if _is_last(entry):
+            continue
         at_a_manager = _needs_a_manager(entry)
         if not put_right(entry, 0.0 if at_a_manager else patience) and at_a_manager:
             put_off.append(entry)

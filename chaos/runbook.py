@@ -12,10 +12,11 @@ from chaos.faults.data import ReplicaPromoted
 from chaos.faults.promotion import Fenced, OldPrimaryFollows
 from chaos.guard import Permission
 from chaos.session import Chaos, InForce
+from chaos.targets import NoTarget
+from chaos.view import ClusterView
 from fixtures.cluster.cluster import ELECTION_SECONDS, NoControlPlane
 from fixtures.cluster.power import Instant
-from fixtures.cluster.swarm import alive_tasks
-from fixtures.waiting import Pending, eventually
+from fixtures.waiting import eventually
 
 #: The acts touch both nodes of the pair, beside what was broken before.
 _BOTH_NODES: Final = Permission(several_domains=True)
@@ -50,18 +51,12 @@ class Runbook:
         A new leader calls every node unknown until it has heard of it.
         """
         eventually(
-            self._replica_known,
+            lambda: ClusterView(self.chaos.cluster).tasks(self.replica),
             within=ELECTION_SECONDS,
             what=f"{self.replica} known to run",
-            retry_on=(NoControlPlane,),
+            retry_on=(NoControlPlane, NoTarget),
         )
         return self.chaos.begin(ReplicaPromoted(self.replica), _BOTH_NODES)
-
-    def _replica_known(self) -> bool | Pending:
-        snapshot = self.chaos.cluster.snapshot(timeout=5)
-        tasks = snapshot.tasks_of(snapshot.service_called(self.replica).name)
-        known = [task for task in alive_tasks(tasks, snapshot.nodes) if task.container_id]
-        return bool(known) or Pending("no running task on a node that is ready")
 
     def bring_back(self) -> InForce:
         """Start the old primary again, as the promoted server's replica; waits until it streams."""

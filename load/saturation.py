@@ -73,12 +73,12 @@ def is_over(levels: Sequence[Level], limit: float) -> bool:
 def saturation(levels: Sequence[Level], limit: float) -> Saturation:
     """Return the highest rate that surely keeps `limit` (s), before two in a row that do not."""
     best, failing = 0.0, None
-    for number, each in enumerate(levels, 1):
+    for each in levels:
         if each.keeps(limit):
             best, failing = each.rate, None
         elif failing is None:
             failing = each
-        if is_over(levels[:number], limit):
+        else:
             break
     why = "the schedule ended there" if failing is None else _why_not(failing, limit)
     return Saturation(best, why, levels)

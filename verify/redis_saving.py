@@ -23,13 +23,13 @@ def problems(cluster: Cluster, service: str, seconds: float) -> list[str]:
     with redis_connected(cluster, service) as client:
         found: dict[Any, Any] = client.config_get("save", "appendonly", "appendfsync", "dir")
         config = {_text(name): _text(value) for name, value in found.items()}
+        late: list[str] = []
 
         def unsaved_for_long() -> list[str] | Pending:
             told = failing(config, client.info("persistence"), float(client.time()[0]), seconds)
             late[:] = told
             return Pending(told[0]) if told else told
 
-        late: list[str] = []
         # The first write after a long calm starts a save, a tenth of a second later.
         with suppress(NeverTrue):
             eventually(unsaved_for_long, within=_SAVE_BEGINS_SECONDS, what=f"{service} saves")

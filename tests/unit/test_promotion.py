@@ -167,7 +167,7 @@ def test_an_operator_promotes_what_the_new_leader_has_heard_of(
     monkeypatch.setattr(waiting, "time", clock)
     running = [task("shop_replica", on="m2")]
 
-    def look(timeout: float) -> Snapshot:
+    def look(**_: Any) -> Snapshot:
         if clock.now < 103:
             raise NoControlPlane("no leader")
         state = "unknown" if clock.now < 110 else "ready"

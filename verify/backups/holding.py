@@ -96,8 +96,10 @@ def _may_be_new(kind: Kind, part: str, source: Fingerprint, size: int) -> bool:
 
     Nor that of a Redis database with few keys, or of which all expire.
     """
-    if kind is not Kind.REDIS:
-        return kind is Kind.POSTGRES
+    if kind is Kind.POSTGRES:
+        return True
+    if kind is Kind.VOLUMES:
+        return False
     return size < MANY or not any(
         fact == "expiry in ms" and expiry == -1 and _database(name) == part
         for (fact, name), expiry in source.items()
